@@ -1,0 +1,1 @@
+"""From a float network to the program of a chip: intermediate representation, passes and analyses."""

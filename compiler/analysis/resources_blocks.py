@@ -1,0 +1,107 @@
+"""Blocks: the share of one population that one core gets, a box of its neurons."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from ranvier.compiler.ir.arrays import IntArray, Shape
+from ranvier.compiler.ir.chip import ChipNetwork, ConvSynapse, Population
+from ranvier.compiler.ir.program import Piece
+
+Interval = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neurons of ``population`` in a half-open ``box`` of ``shape``.
+
+    The shape is that of the population, (channels, height, width), where a convolution ends in it, and flat
+    otherwise; neurons count in C order.
+    """
+
+    population: str
+    shape: Shape
+    box: tuple[Interval, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return prod(stop - start for start, stop in self.box)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the block is the whole population."""
+        return self.size == prod(self.shape)
+
+    def indices(self) -> IntArray:
+        """The neurons' flat indices, ascending."""
+        axes = np.ix_(*(np.arange(start, stop) for start, stop in self.box))
+        return np.asarray(np.ravel_multi_index(axes, self.shape), dtype=np.int64).reshape(-1)
+
+    def ranges(self) -> tuple[Interval, ...]:
+        """The same neurons as the fewest contiguous ranges."""
+        indices = self.indices()
+        breaks = np.flatnonzero(np.diff(indices) != 1) + 1
+        starts = indices[np.concatenate([[0], breaks])]
+        stops = indices[np.concatenate([breaks - 1, [indices.size - 1]])] + 1
+        return tuple((int(start), int(stop)) for start, stop in zip(starts, stops, strict=True))
+
+
+def block_shape(chip: ChipNetwork, population: Population) -> Shape:
+    """The axes along which a population is cut: channels, rows and columns if a convolution ends in it."""
+    convs = [c.synapse for c in chip.into[population.name] if isinstance(c.synapse, ConvSynapse)]
+    return convs[0].out_shape if convs else (population.size,)
+
+
+def splits(shape: Shape, parts: int) -> Iterator[tuple[int, ...]]:
+    """All ways to cut ``shape`` into ``parts`` boxes: parts per axis; columns only where rows are used up."""
+    if len(shape) == 1:
+        if parts <= shape[0]:
+            yield (parts,)
+        return
+    channels, height, width = shape
+    for by_channel in range(1, min(channels, parts) + 1):
+        if parts % by_channel:
+            continue
+        rest = parts // by_channel
+        if rest <= height:
+            yield (by_channel, rest, 1)
+        elif rest % height == 0 and rest // height <= width:
+            yield (by_channel, height, rest // height)
+
+
+def cut(population: str, shape: Shape, counts: tuple[int, ...]) -> tuple[Block, ...]:
+    """Balanced boxes in C order: ``counts`` parts along each axis, lengths differing by one at most."""
+    edges = [[n * i // k for i in range(k + 1)] for n, k in zip(shape, counts, strict=True)]
+    blocks = []
+    for position in np.ndindex(*counts):
+        box = tuple((edge[i], edge[i + 1]) for edge, i in zip(edges, position, strict=True))
+        blocks.append(Block(population, shape, box))
+    return tuple(blocks)
+
+
+def neuron_block(population: str, shape: Shape, neuron: int) -> Block:
+    """The block of a single neuron, given by its flat index."""
+    position = np.unravel_index(neuron, shape)
+    return Block(population, shape, tuple((int(i), int(i) + 1) for i in position))
+
+
+def blocks_of(chip: ChipNetwork, pieces: Iterable[Piece]) -> dict[int, tuple[Block, ...]]:
+    """The blocks on each core, from its pieces: one per population, the smallest box that holds its neurons."""
+    found: dict[int, dict[str, list[Interval]]] = {}
+    for piece in pieces:
+        found.setdefault(piece.core, {}).setdefault(piece.population, []).append((piece.start, piece.stop))
+    return {
+        core: tuple(_bounding_block(chip, name, ranges) for name, ranges in found[core].items())
+        for core in sorted(found)
+    }
+
+
+def _bounding_block(chip: ChipNetwork, name: str, ranges: list[Interval]) -> Block:
+    population = chip.by_name[name]
+    assert isinstance(population, Population), "ports lie on no core"
+    shape = block_shape(chip, population)
+    positions = np.unravel_index(np.concatenate([np.arange(a, b) for a, b in ranges]), shape)
+    return Block(name, shape, tuple((int(axis.min()), int(axis.max()) + 1) for axis in positions))

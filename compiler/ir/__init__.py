@@ -1,0 +1,1 @@
+"""The intermediate representation: networks, neurons as step programs, chip networks, programs."""

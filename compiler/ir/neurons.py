@@ -1,0 +1,95 @@
+"""Neuron models: the parameters of a population, in the source framework's units or in registers."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from ranvier.compiler.ir.arrays import FloatArray, IntArray, compact, floats, integers
+
+Compare = Literal[">", ">="]
+Reset = Literal["none", "value", "subtract"]
+UNLIMITED = 0
+
+
+def _f(value: float) -> FloatArray:
+    return floats(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Lif:
+    """Leaky integrate-and-fire with optional synaptic current: one form for all frameworks.
+
+    Per step, with ``x`` the weighted input of this step::
+
+        i = keep_current * i + x + current_drive
+        h = keep_membrane * v + gain * i + drive
+        th = 2 * threshold where v > threshold else threshold     (late_guard; else threshold)
+        fire = h > th  (or >=), and not refractory (then h = v)
+        n = fire, or min(floor(h / th), max_spikes) where fire    (max_spikes != 1; 0 is unlimited)
+        v = h | reset_value where fire | h - n * reset_amount     (reset none | value | subtract)
+        v = max(v, floor)                                         (floor not None)
+
+    Parameters are float64 arrays of shape ``()`` or ``(neurons,)`` in the units of the source
+    framework; ``refractory`` is a number of silent steps; ``initial`` is ``v`` before the first step.
+    """
+
+    keep_current: FloatArray = field(default_factory=lambda: _f(0.0))
+    keep_membrane: FloatArray = field(default_factory=lambda: _f(1.0))
+    gain: FloatArray = field(default_factory=lambda: _f(1.0))
+    drive: FloatArray = field(default_factory=lambda: _f(0.0))
+    current_drive: FloatArray = field(default_factory=lambda: _f(0.0))
+    threshold: FloatArray = field(default_factory=lambda: _f(1.0))
+    compare: Compare = ">"
+    max_spikes: int = 1
+    reset: Reset = "value"
+    reset_value: FloatArray = field(default_factory=lambda: _f(0.0))
+    reset_amount: FloatArray = field(default_factory=lambda: _f(1.0))
+    late_guard: bool = False
+    refractory: int = 0
+    floor: float | None = None
+    initial: FloatArray = field(default_factory=lambda: _f(0.0))
+
+    def __post_init__(self) -> None:
+        for name in PARAMETERS:
+            object.__setattr__(self, name, compact(floats(getattr(self, name))))
+
+    @property
+    def has_current(self) -> bool:
+        """Whether the synaptic current is carried from step to step."""
+        return bool(np.any(self.keep_current != 0.0))
+
+
+PARAMETERS = (
+    "keep_current",
+    "keep_membrane",
+    "gain",
+    "drive",
+    "current_drive",
+    "threshold",
+    "reset_value",
+    "reset_amount",
+    "initial",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RegisterLif:
+    """A Loihi CUBA neuron given by its registers, as quantizing trainers write it.
+
+    ``du`` is the current decay register (-1..4095, effective decay ``du + 1``), ``dv`` the voltage
+    decay (0..4096), ``vth`` the threshold mantissa (times 64), ``bias`` the effective bias added to
+    the membrane each step; int64 arrays of shape ``()`` or ``(neurons,)``.
+    """
+
+    du: IntArray
+    dv: IntArray
+    vth: IntArray
+    bias: IntArray = field(default_factory=lambda: integers(0))
+
+    def __post_init__(self) -> None:
+        for name in ("du", "dv", "vth", "bias"):
+            object.__setattr__(self, name, compact(integers(getattr(self, name))))
+
+
+NeuronModel = Lif | RegisterLif

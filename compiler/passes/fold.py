@@ -1,0 +1,168 @@
+"""Fold: everything between two populations becomes one synapse, every constant a drive of the neurons."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
+from ranvier.compiler.ir.arrays import FloatArray, integers, size
+from ranvier.compiler.ir.compose import as_synapse, compose
+from ranvier.compiler.ir.linear import Conv, Dense, Linear, Reshape, Sparse, Synapse
+from ranvier.compiler.ir.matrix import linear_matrix, linear_offset
+from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node
+from ranvier.compiler.ir.neurons import RegisterLif
+
+MAX_PATHS = 1000
+
+
+@dataclass(frozen=True)
+class _Path:
+    """A chain of linear layers from ``source`` (an input or a population), composed, with its summed delay."""
+
+    source: str
+    delay: int
+    op: Linear | None
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Compose the linear layers on every path between populations; move biases and gains to their place.
+
+    After it the network holds inputs, populations and one ``Dense``, ``Sparse`` or ``Conv`` per path, without
+    bias. A bias b before a neuron without synaptic current becomes ``drive``; before one with a current it
+    becomes ``current_drive``. A neuron's input gain goes into the weights. All in float64.
+    """
+
+    def __call__(self, network: Network) -> Network:
+        folder = _Folder(network)
+        nodes: list[Node] = list(network.inputs)
+        edges: list[Edge] = []
+        names = {n.name for n in network.inputs} | {n.name for n in network.populations}
+        for population in network.populations:
+            synapses = []
+            for path in folder.paths(population.name):
+                synapse = _unique(_apply_gain(_synapse(path, population), population), names)
+                synapses.append(synapse)
+                edges.append(Edge(path.source, synapse.name, path.delay))
+                edges.append(Edge(synapse.name, population.name))
+            nodes += [*synapses, _with_drive(population, folder.offset(population.name))]
+        return replace(network, nodes=tuple(nodes), edges=tuple(edges))
+
+
+@dataclass
+class _Folder:
+    network: Network
+    offsets: dict[str, FloatArray] = field(default_factory=dict)
+    known: dict[str, tuple[_Path, ...]] = field(default_factory=dict)
+    open: list[str] = field(default_factory=list)
+
+    def paths(self, name: str) -> tuple[_Path, ...]:
+        """All paths of linear layers that end at the input of node ``name``."""
+        if name not in self.known:
+            if name in self.open:
+                raise error("RV360", name, f"the loop {' -> '.join(self.open)} passes through no neuron",
+                            "put spiking neurons into every recurrent loop")  # fmt: skip
+            self.open.append(name)
+            found = tuple(path for edge in self.network.into[name] for path in self._along(edge))
+            self.open.pop()
+            if len(found) > MAX_PATHS:
+                raise error("RV361", name, f"{len(found)} paths of linear layers end here",
+                            "put spiking neurons between the branches", paths=len(found))  # fmt: skip
+            self.known[name] = found
+        return self.known[name]
+
+    def _along(self, edge: Edge) -> Iterator[_Path]:
+        source = self.network.by_name[edge.source]
+        if isinstance(source, Input | Neurons):
+            yield _Path(source.name, edge.delay, None)
+            return
+        for path in self.paths(source.name):
+            yield _Path(path.source, path.delay + edge.delay, source if path.op is None else compose(path.op, source))
+
+    def offset(self, name: str) -> FloatArray:
+        """The constant part of what arrives at node ``name``, flat."""
+        if name not in self.offsets:
+            node = self.network.by_name[name]
+            width = size(node.shape) if isinstance(node, Neurons) else node.in_size  # type: ignore[union-attr]
+            total = np.zeros(width)
+            for edge in self.network.into[name]:
+                source = self.network.by_name[edge.source]
+                if isinstance(source, Input | Neurons):
+                    continue
+                given = linear_matrix(source) @ self.offset(source.name) + linear_offset(source)
+                if edge.delay and np.any(given):
+                    raise error("RV362", source.name, f"its bias reaches {name} with a delay of {edge.delay} steps",
+                                "put the delay before the layer that adds the bias", delay=edge.delay)  # fmt: skip
+                total += given
+            self.offsets[name] = total
+        return self.offsets[name]
+
+
+def _synapse(path: _Path, population: Neurons) -> Synapse:
+    op = path.op
+    if op is None or isinstance(op, Reshape):
+        count = size(population.shape)
+        one = np.ones(count)
+        return Sparse(
+            f"{path.source}_to_{population.name}",
+            one,
+            np.arange(count),
+            np.arange(count + 1),
+            count,
+            (count,),
+        )
+    synapse = as_synapse(op)
+    return synapse if isinstance(synapse, Sparse) else replace(synapse, bias=None)
+
+
+def _unique(synapse: Synapse, names: set[str]) -> Synapse:
+    name, number = synapse.name, 2
+    while name in names:
+        name, number = f"{synapse.name}_{number}", number + 1
+    names.add(name)
+    return replace(synapse, name=name)
+
+
+def _apply_gain(synapse: Synapse, population: Neurons) -> Synapse:
+    """``synapse`` with its weights multiplied by the input gain of the neurons it reaches."""
+    if isinstance(population.model, RegisterLif) or bool(np.all(population.model.gain == 1.0)):
+        return synapse
+    gain = population.model.gain
+    per_neuron = np.broadcast_to(gain.reshape(-1), (size(population.shape),))
+    if isinstance(synapse, Dense):
+        return replace(synapse, weight=synapse.weight * per_neuron[:, None])
+    if isinstance(synapse, Conv):
+        by_channel = per_neuron.reshape(synapse.out_shape[0], -1)
+        if bool((by_channel == by_channel[:, :1]).all()):
+            return replace(synapse, weight=synapse.weight * by_channel[:, :1, None, None])
+    sparse = synapse if isinstance(synapse, Sparse) else _unrolled(synapse)
+    return replace(sparse, data=sparse.data * np.repeat(per_neuron, np.diff(sparse.indptr)))
+
+
+def _unrolled(conv: Conv | Dense) -> Sparse:
+    rows = linear_matrix(conv)
+    return Sparse(conv.name, rows.data, rows.indices, rows.indptr, conv.in_size, conv.out_shape)
+
+
+def _with_drive(population: Neurons, offset: FloatArray) -> Neurons:
+    model = population.model
+    if isinstance(model, RegisterLif):
+        return replace(population, model=_register_bias(population.name, model, offset))
+    current = model.gain * (model.current_drive + offset)
+    if not model.has_current:
+        changed = replace(model, drive=model.drive + current, current_drive=np.zeros(()), gain=np.ones(()))
+    else:
+        changed = replace(model, current_drive=current, gain=np.ones(()))
+    return replace(population, model=changed)
+
+
+def _register_bias(name: str, model: RegisterLif, offset: FloatArray) -> RegisterLif:
+    """A constant in integer units arrives as ``64 a`` in the membrane: that is a bias, if the current decays fully."""
+    if not np.any(offset):
+        return model
+    if bool(np.any(model.du != 4095)) or bool(np.any(offset != np.rint(offset))):
+        found = Diagnostic("RV363", name, "a bias before a neuron given in registers is no whole number, or passes a slow current",
+                           "write the bias into the neuron's bias register")  # fmt: skip
+        raise RanvierError(found)
+    return replace(model, bias=integers(model.bias + 64 * np.rint(offset)))

@@ -1,0 +1,18 @@
+"""Torch modules to networks: capture by a concrete run, fold over time, one adapter table per framework.
+
+| file | what |
+|---|---|
+| ``load.py`` | ``load_torch``: the way through |
+| ``isolate.py`` | private copies; the user's module, states and random numbers stay as they were |
+| ``capture.py`` | one run, recorded: calls of layers and of torch functions, with their call sites |
+| ``values.py`` | what a recorded tensor means: expressions over spikes and input frames, axis labels |
+| ``layout.py`` | reshapes, transpositions, indexing: axes of time, batch and features |
+| ``functions.py`` | what each torch function does to such values |
+| ``layers.py`` | torch.nn layers as linear operations |
+| ``snntorch.py`` | snnTorch's neurons as canonical ones |
+| ``leaves.py`` | the table of neuron classes, and who is refused |
+| ``fold.py`` | the recorded run interpreted: one expression per population and step, proven steady |
+| ``readout.py`` | what the module returns, as a readout |
+| ``assemble.py`` | expressions to nodes and edges |
+| ``confirm.py`` | the network run against the recording, and each neuron against its module |
+"""

@@ -1,0 +1,161 @@
+"""One concrete run of a module, recorded: calls of layers and neurons, and torch functions between them.
+
+Tracing with proxies fails on ordinary training code (``range(x.size(0))``, item assignment), and exporting
+loses the neurons' states. A concrete run always works: hooks see the modules, a ``TorchFunctionMode`` sees
+everything else, and the identity of the tensors gives the data flow.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode, resolve_name
+
+from ranvier.frontends.torch.isolate import private_copy, undisturbed
+
+OUTSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a call stands in the user's code; ``scope`` is the module whose ``forward`` it is in."""
+
+    file: str
+    line: int
+    offset: int
+    scope: str
+
+    def __str__(self) -> str:
+        inside = f" in {self.scope}" if self.scope else ""
+        return f"{Path(self.file).name}:{self.line}{inside}" if self.file else self.scope or "the module"
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """One call: ``name`` is the module's path or the function's name; tensors are kept alive in it."""
+
+    kind: Literal["module", "function"]
+    name: str
+    site: Site
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    out: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A recorded run: ``calls`` of the root module with their inputs and outputs, and all events in order.
+
+    ``known`` are the ids of tensors that existed before the run: parameters, buffers, attributes.
+    """
+
+    root: nn.Module
+    modules: Mapping[str, nn.Module]
+    inputs: tuple[torch.Tensor, ...]
+    outputs: tuple[Any, ...]
+    events: tuple[Event, ...]
+    called: tuple[str, ...]
+    known: frozenset[int]
+
+
+def tensors(value: object) -> Iterator[torch.Tensor]:
+    """The tensors in nested tuples, lists and dictionaries, in order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors(item)
+
+
+def record(module: nn.Module, inputs: Sequence[torch.Tensor], is_leaf: Callable[[nn.Module], bool]) -> Trace:
+    """Call a private copy of ``module`` on each of ``inputs`` in turn, states kept in between."""
+    twin = private_copy(module)
+    modules = dict(twin.named_modules(remove_duplicate=True))
+    recorder = _Recorder()
+    handles = [
+        handle for name, part in modules.items() if name for handle in recorder.watch(part, name, is_leaf(part))
+    ]
+    if is_leaf(twin):
+        handles += recorder.watch(twin, "root", leaf=True)
+    held = [value for part in modules.values() for value in tensors(dict(vars(part)))]
+    held += [value for part in modules.values() for value in (*part.parameters(), *part.buffers())]
+    outputs = []
+    with undisturbed(twin), recorder:
+        for frame in inputs:
+            outputs.append(twin(frame))
+    for handle in handles:
+        handle.remove()
+    modules.setdefault("root", twin)
+    called = tuple(dict.fromkeys(recorder.called))
+    known = frozenset(map(id, held))
+    recorder.keep.extend(held)
+    return Trace(twin, modules, tuple(inputs), tuple(outputs), tuple(recorder.events), called, known)
+
+
+class _Recorder(TorchFunctionMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[Event] = []
+        self.called: list[str] = []
+        self.keep: list[torch.Tensor] = []
+        self.scope: list[str] = []
+        self.depth = 0
+
+    def watch(self, module: nn.Module, name: str, leaf: bool) -> list[Any]:
+        """Hooks that note calls of ``module``; what happens inside a leaf stays invisible."""
+
+        def before(_m: nn.Module, _args: Any, _kwargs: Any) -> None:
+            if self.depth == 0:
+                self.called.append(name)
+            if leaf:
+                self.depth += 1
+            else:
+                self.scope.append(name)
+
+        def after(_m: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
+            if not leaf:
+                self.scope.pop()
+                return
+            self.depth -= 1
+            if self.depth == 0:
+                site = _site(sys._getframe(1), self.scope[-1] if self.scope else "")
+                self.events.append(Event("module", name, site, args, dict(kwargs), out))
+
+        return [
+            module.register_forward_pre_hook(before, with_kwargs=True),
+            module.register_forward_hook(after, with_kwargs=True),
+        ]
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run ``func`` and note it, unless it is called inside a leaf or another function."""
+        kwargs = kwargs or {}
+        if self.depth:
+            return func(*args, **kwargs)
+        self.depth = 1
+        try:
+            out = func(*args, **kwargs)
+        finally:
+            self.depth = 0
+        name = resolve_name(func) or getattr(func, "__name__", str(func))
+        if not name.endswith("__set__"):
+            site = _site(sys._getframe(1), self.scope[-1] if self.scope else "")
+            self.events.append(Event("function", name, site, args, kwargs, out))
+        return out
+
+
+def _site(frame: FrameType | None, scope: str) -> Site:
+    while frame is not None and frame.f_code.co_filename.startswith(OUTSIDE):
+        if frame.f_code is record.__code__:
+            return Site("", 0, 0, scope)
+        frame = frame.f_back
+    if frame is None:
+        return Site("", 0, 0, scope)
+    return Site(frame.f_code.co_filename, frame.f_lineno, frame.f_lasti, scope)

@@ -1,0 +1,89 @@
+"""Private copies and guarded randomness: a user's module is looked at, never changed."""
+
+import copy
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+STATES = ("mem", "syn", "spk")
+SHARED_LIST = "snntorch._neurons.neurons.SpikingNeuron"
+
+
+def class_path(cls: type) -> str:
+    """The full dotted path of a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """The user's module inside ``torch.compile`` and data-parallel wrappers."""
+    inner = getattr(module, "_orig_mod", None)
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        inner = module.module
+    return unwrap(inner) if isinstance(inner, nn.Module) else module
+
+
+def private_copy(module: nn.Module) -> nn.Module:
+    """A copy on the CPU, in evaluation mode, with all neuron states forgotten.
+
+    States left over from training hang on an autograd graph, which ``deepcopy`` refuses to copy: they are
+    handed over detached.
+    """
+    memo: dict[int, object] = {}
+    for part in module.modules():
+        for value in (*vars(part).values(), *part._buffers.values()):
+            for tensor in _tensors(value):
+                if not tensor.is_leaf:
+                    memo[id(tensor)] = tensor.detach().clone()
+    twin: nn.Module = copy.deepcopy(module, memo).cpu().eval()
+    for part in twin.modules():
+        forget(part)
+    return twin
+
+
+def forget(module: nn.Module) -> None:
+    """Empty the hidden states of one neuron module, as they are after construction."""
+    for name in STATES:
+        if name in module._buffers and name in module._non_persistent_buffers_set:
+            module._buffers[name] = torch.zeros(0)
+
+
+@contextmanager
+def undisturbed(twin: nn.Module) -> Iterator[None]:
+    """No gradients, no change of any random generator, and no access to other modules' states.
+
+    snnTorch keeps a list of all its neurons in the process, through which ``snntorch.utils.reset`` inside a
+    ``forward`` would clear the user's modules: for the time of a run the list holds the copies only.
+    """
+    held = (random.getstate(), np.random.get_state())  # noqa: NPY002 the global generator is the user's
+    owner = _list_owner(twin)
+    instances = getattr(owner, "instances", None)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            if owner is not None:
+                setattr(owner, "instances", [m for m in twin.modules() if isinstance(m, owner)])  # noqa: B010
+            yield
+        finally:
+            if owner is not None:
+                setattr(owner, "instances", instances)  # noqa: B010
+            random.setstate(held[0])
+            np.random.set_state(held[1])  # noqa: NPY002
+
+
+def _list_owner(twin: nn.Module) -> type | None:
+    parents = (base for part in twin.modules() for base in type(part).__mro__)
+    return next((base for base in parents if class_path(base) == SHARED_LIST), None)
+
+
+def _tensors(value: object) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)

@@ -1,0 +1,1 @@
+"""Lava as an executor: its own Python environment, the emitted project, and the child that runs it."""

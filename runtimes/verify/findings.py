@@ -1,0 +1,80 @@
+"""What a verification found, told as diagnostics."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from ranvier.compiler.diagnostics import Diagnostic
+from ranvier.runtimes.recording import Recording
+from ranvier.runtimes.verify.compare import first_spot
+from ranvier.runtimes.verify.results import Agreement, Comparison, Difference
+from ranvier.runtimes.verify.statistics import Paired
+
+SIGNIFICANT = 0.05
+SERIOUSNESS = {"error": 0, "warning": 1, "note": 2}
+
+
+def by_seriousness(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Errors first, in a stable order."""
+    return tuple(sorted(diagnostics, key=lambda d: SERIOUSNESS[d.severity]))
+
+
+def of_comparison(comparison: Comparison) -> list[Diagnostic]:
+    """Findings about two executors that must agree."""
+    names = f"{comparison.runtime} and {comparison.against}"
+    found = []
+    first = comparison.first_difference
+    if first is not None:
+        compared = comparison.spikes + comparison.states
+        text = f"{names} differ in {comparison.disagreements} of {compared} values, first {described(first)}"
+        fix = "keep the program and the data and report it: every executor has to give the same values"
+        figures = {"disagreements": comparison.disagreements, "step": first.step, "sample": first.sample}
+        found.append(Diagnostic("RV502", first.layer, text, fix, "error", figures))
+    for missing in comparison.missing:
+        text = f"{names} did not both record it in one shape, so that nothing shows their agreement"
+        found.append(
+            Diagnostic("RV503", missing, text, f"report it with what the {comparison.runtime} run printed")
+        )
+    return found
+
+
+def described(difference: Difference) -> str:
+    """A difference in words: where, both values, both membranes against their thresholds."""
+    d = difference
+    text = f"in {d.quantity} of neuron {d.neuron} in step {d.step} of sample {d.sample}: "
+    text += f"{d.values[1]:g} against {d.values[0]:g}"
+    if d.membranes[0] is not None and d.membranes[1] is not None:
+        text += f"; membranes {d.membranes[1]:g} and {d.membranes[0]:g}"
+    if d.distances[0] is not None and d.distances[1] is not None:
+        text += f", {d.distances[1]:+g} and {d.distances[0]:+g} from the threshold"
+    return text
+
+
+def of_accuracy(paired: Paired | None, agreement: Mapping[str, Agreement]) -> list[Diagnostic]:
+    """A warning where the deployed network is worse by more than chance, with the layer that suffers most."""
+    if paired is None or paired.only_float <= paired.only_deployed or paired.p_value >= SIGNIFICANT:
+        return []
+    text = f"deployment loses {paired.only_float} right answers and gains {paired.only_deployed}, "
+    text += f"which is more than chance (McNemar p = {paired.p_value:.2g})"
+    place = "network"
+    if agreement:
+        place = min(agreement, key=lambda name: agreement[name].fraction)
+        worst = agreement[place]
+        text += f"; least equal are the spikes of {place}: {worst.fraction:.2%}, "
+        text += f"rate {worst.float_rate:.4g} float, {worst.rate:.4g} deployed"
+    fix = "look at the overflows and at how this layer's weights were rounded; calibrate with real data"
+    return [Diagnostic("RV505", place, text, fix, "warning", {"p_value": paired.p_value})]
+
+
+def of_float_run(recording: Recording, layers: Sequence[str], offset: int) -> list[Diagnostic]:
+    """An error for the first layer of the float network whose membrane is no number."""
+    for layer in layers:
+        membrane = recording.membrane.get(layer)
+        spot = None if membrane is None else first_spot(~np.isfinite(membrane))
+        if spot is not None:
+            sample, step, neuron = spot
+            figures = {"sample": offset + sample, "step": step, "neuron": neuron}
+            place = ", ".join(f"{name} {number}" for name, number in figures.items())
+            text = f"the float network's membrane is NaN or infinite, first in {place}"
+            return [Diagnostic("RV504", layer, text, "check the training: it diverges", "error", figures)]
+    return []

@@ -1,0 +1,24 @@
+"""What a capacity rule of a target file may count.
+
+A counter is a figure that the mapper has for one core (or for everything placed on it). A rule is a figure
+that no integer expression over counters can give, named by ``rule:<id>``. Both are the contract between the
+target files and ``ranvier.compiler.analysis.resources``.
+"""
+
+from typing import Final
+
+COUNTERS: Final[dict[str, str]] = {
+    "n_neurons": "neurons on the core",
+    "n_compartments": "compartments on the core: neurons times the compartments that each takes",
+    "n_state_bytes": "bytes of neuron state on the core",
+    "n_in_lists": "input axons: synapse lists that a spike from anywhere can select on the core",
+    "n_out_slots": "output axon slots: one or two per source neuron and destination core",
+    "n_compartment_profiles": "distinct settings of decays and refractory period on the core",
+    "n_vth_profiles": "distinct thresholds on the core",
+    "n_synapse_formats": "distinct synapse encodings on the core",
+    "max_delay": "longest extra synaptic delay on the core, in steps",
+}
+
+RULES: Final[dict[str, str]] = {
+    "loihi.synapse_bits": "bits of synaptic memory by the block formula of nengo-loihi's `bits_per_axon`",
+}
