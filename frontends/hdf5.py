@@ -9,10 +9,11 @@ file justifies are refused.
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +73,6 @@ def read_hdf5(path: str | Path, code: str, what: str) -> Group:
 
 def _collect(child: "subprocess.Popen[bytes]", budget: int, wall: float) -> tuple[Group, Mapping[str, Any]]:
     """The tree that ``child`` writes, and its last line ({} when it died)."""
-    import threading
-
     assert child.stdout is not None
     timer = threading.Timer(wall, child.kill)
     timer.start()
@@ -84,7 +83,7 @@ def _collect(child: "subprocess.Popen[bytes]", budget: int, wall: float) -> tupl
         child.stdout.close()
 
 
-def _parse(stream: BinaryIO, budget: int) -> tuple[Group, Mapping[str, Any]]:
+def _parse(stream: IO[bytes], budget: int) -> tuple[Group, Mapping[str, Any]]:
     root = Group("")
     while line := stream.readline(MAX_LINE):
         entry: dict[str, Any] = json.loads(line)
@@ -101,7 +100,7 @@ def _parse(stream: BinaryIO, budget: int) -> tuple[Group, Mapping[str, Any]]:
     return root, {}
 
 
-def _array(stream: BinaryIO, entry: Mapping[str, Any], budget: int) -> NDArray[Any] | None:
+def _array(stream: IO[bytes], entry: Mapping[str, Any], budget: int) -> NDArray[Any] | None:
     dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
     count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     assert count <= budget, "the child keeps to the budget"

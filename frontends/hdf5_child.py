@@ -52,7 +52,9 @@ class Reader:
         if self._objects > MAX_OBJECTS:
             raise RefusedError(f"the file holds more than {MAX_OBJECTS} objects")
         if len(name) > MAX_NAME or not name.isprintable():
-            raise RefusedError(f"a name in {place.rpartition('/')[0] or 'the root'} is no printable text of up to {MAX_NAME}")
+            raise RefusedError(
+                f"a name in {place.rpartition('/')[0] or 'the root'} is no printable text of up to {MAX_NAME}"
+            )
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             raise RefusedError(f"{place} is a {type(link).__name__}, which may point anywhere")

@@ -99,8 +99,8 @@ def check_inputs(inputs: NDArray[Any], network: Network | ChipNetwork) -> None:
     if inputs.dtype.kind == "f" and not bool(np.isfinite(inputs).all()):
         raise error("RV204", f"inputs of {port.name}", "the data contain NaN or infinity", "clean the data first")
     if _takes_spikes(port) and not bool(((inputs == 0) | (inputs == 1)).all()):
-        raise error("RV205", f"inputs of {port.name}", f"the input takes spikes (0 or 1), the data reach {inputs.max()}",
-                    "clip counts to 1, or declare the input as coding='current'")  # fmt: skip
+        text = f"the input takes spikes (0 or 1), the data lie between {inputs.min()} and {inputs.max()}"
+        raise error("RV205", f"inputs of {port.name}", text, "clip counts to 1, or load with coding='current'")
 
 
 def encode(port: Port, inputs: NDArray[Any]) -> NDArray[np.int32]:

@@ -89,7 +89,7 @@ def neuron_block(population: str, shape: Shape, neuron: int) -> Block:
 
 
 def blocks_of(chip: ChipNetwork, pieces: Iterable[Piece]) -> dict[int, tuple[Block, ...]]:
-    """The blocks on each core, from its pieces: one per population, the smallest box that holds its neurons."""
+    """The blocks on each core, from its pieces: one per population, the smallest box round its neurons."""
     found: dict[int, dict[str, list[Interval]]] = {}
     for piece in pieces:
         found.setdefault(piece.core, {}).setdefault(piece.population, []).append((piece.start, piece.stop))

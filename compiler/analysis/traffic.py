@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ranvier.compiler.analysis.resources_blocks import blocks_of
-from ranvier.compiler.analysis.resources_synapses import reach
-from ranvier.compiler.ir.arrays import FloatArray, IntArray
+from ranvier.compiler.analysis.resources_synapses import BoolArray, reach
+from ranvier.compiler.ir.arrays import IntArray
 from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.ir.program import CoreSite, Placement
 
@@ -82,7 +82,7 @@ class _Count:
 
     def add(
         self,
-        touched: FloatArray | IntArray | np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+        touched: BoolArray,
         home: IntArray | None,
         goal: CoreSite,
         sites: Mapping[int, CoreSite],

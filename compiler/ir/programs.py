@@ -1,6 +1,6 @@
 """The step programs of the leaky integrate-and-fire family, float and integer, from one text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -52,6 +52,17 @@ def features(model: Lif) -> Features:
         model.refractory > 0,
         model.floor is not None,
     )
+
+
+def chip_features(model: Lif) -> Features:
+    """The integer program's features for ``model``: those that do not depend on float details."""
+    f = features(model)
+    compare: Compare = f.compare if f.max_spikes != 1 else ">"
+    plain = replace(f, current=True, current_drive=False, compare=compare)
+    zero = model.reset == "value" and not np.any(model.reset_value)
+    if plain == replace(Features(), compare=compare) and not (zero and not np.any(model.initial)):
+        return replace(plain, full_width=True)
+    return plain
 
 
 @lru_cache

@@ -185,9 +185,8 @@ def _chip_references(chip: ChipNetwork) -> list[Diagnostic]:
     found = [_bug("RV330", n, "two parts have this name") for n in {x for x in names if names.count(x) > 1}]
     if len(chip.ports) != 1:
         found.append(_bug("RV331", chip.name, f"{len(chip.ports)} input ports; exactly one is supported"))
-    for c in chip.connections:
-        if c.source not in names or c.target not in populations:
-            found.append(_bug("RV332", c.name, f"it joins {c.source} and {c.target}, which do not both exist"))
+    lost = [c for c in chip.connections if c.source not in names or c.target not in populations]
+    found += [_bug("RV332", c.name, f"it joins {c.source} and {c.target}, which do not both exist") for c in lost]
     if chip.readout.node not in populations:
         found.append(_bug("RV333", chip.readout.node, "the readout is no population"))
     return found

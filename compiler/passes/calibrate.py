@@ -13,6 +13,7 @@ class Calibrate:
     observed: Mapping[str, Observed] | None = None
 
     def __call__(self, network: Network) -> Network:
+        """``network`` with what was observed, or with a note that nothing was."""
         if self.observed is not None:
             return replace(network, observed=self.observed)
         text = "no calibration data: state ranges are unknown, so overflow is possible and is reported when it happens"

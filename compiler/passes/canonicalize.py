@@ -16,6 +16,7 @@ class Canonicalize:
     """
 
     def __call__(self, network: Network) -> Network:
+        """The same network with pools and one-axis convolutions rewritten."""
         return replace(network, nodes=tuple(_canonical(node) for node in network.nodes))
 
 

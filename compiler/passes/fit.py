@@ -1,7 +1,7 @@
 """Fit: thresholds, decays, biases and resets into their registers; from float network to chip network."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from ranvier.compiler.ir.chip import (
 )
 from ranvier.compiler.ir.linear import Conv, Dense, Synapse
 from ranvier.compiler.ir.network import Network, Neurons, Note
-from ranvier.compiler.ir.neurons import UNLIMITED, Compare, Lif, RegisterLif
-from ranvier.compiler.ir.programs import DECAY_UNITY, STATE_MAX, Features, chip_lif, features
+from ranvier.compiler.ir.neurons import UNLIMITED, Lif, RegisterLif
+from ranvier.compiler.ir.programs import DECAY_UNITY, STATE_MAX, Features, chip_features, chip_lif
 from ranvier.compiler.passes.quantize import incoming, source_of, steady_drive
 from ranvier.targets.neurons import NeuronRegisters
 from ranvier.targets.schema import Target
@@ -69,6 +69,7 @@ class Fit:
     target: Target
 
     def __call__(self, network: Network) -> ChipNetwork:
+        """The chip network; raises ``RanvierError`` with everything that does not fit the registers."""
         fitted = [self._population(node) for node in network.populations]
         problems = [problem for _, fit in fitted for problem in fit.problems]
         problems += self._delay_problems(network)
@@ -124,7 +125,8 @@ class Fit:
             most = min(most, model.max_spikes)
         bits = max(int(most), 1).bit_length() + 1
         if bits > self.target.graded_bits:
-            text = f"up to {most} spikes a step need {bits} bits in a message, {self.target.name} has {self.target.graded_bits}"
+            has = self.target.graded_bits
+            text = f"up to {most} spikes a step need {bits} bits in a message, {self.target.name} has {has}"
             fit.refuse(
                 "RV391",
                 text,
@@ -141,17 +143,6 @@ class Fit:
             for s in incoming(network, p.name)
             if (delay := chip_delay(network, p, s)) > limit
         ]  # fmt: skip
-
-
-def chip_features(model: Lif) -> Features:
-    """The integer program's features for ``model``: those that do not depend on float details."""
-    f = features(model)
-    compare: Compare = ">=" if f.max_spikes != 1 else ">"
-    plain = replace(f, current=True, current_drive=False, compare=compare)
-    zero = model.reset == "value" and not np.any(model.reset_value)
-    if plain == replace(Features(), compare=compare) and not (zero and not np.any(model.initial)):
-        return replace(plain, full_width=True)
-    return plain
 
 
 def fit_decays(fit: _Fitted, model: Lif, registers: NeuronRegisters) -> None:
@@ -198,8 +189,8 @@ def fit_threshold(fit: _Fitted, node: Neurons, model: Lif, wanted: Features, reg
         fit.refuse("RV396", "the threshold is not positive", "train with a positive threshold")
         return
     if wanted.max_spikes != 1:
-        register = np.maximum(np.ceil(level) if model.compare == ">=" else np.floor(level) + 1, 1)
-        fit.put("threshold", np.minimum(register, STATE_MAX), model.threshold, register / node.scale)
+        register = np.maximum(np.ceil(level) if model.compare == ">=" else np.floor(level), 1.0)
+        fit.put("threshold", register, np.minimum(model.threshold, STATE_MAX / node.scale), register / node.scale)
         return
     if not wanted.stock:
         register = np.ceil(level) - 1 if model.compare == ">=" else np.floor(level)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
+from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.arrays import FloatArray, integers, size
 from ranvier.compiler.ir.compose import as_synapse, compose
 from ranvier.compiler.ir.linear import Conv, Dense, Linear, Reshape, Sparse, Synapse
@@ -35,6 +35,7 @@ class Fold:
     """
 
     def __call__(self, network: Network) -> Network:
+        """The folded network; raises ``RanvierError`` for loops without neurons and delayed biases."""
         folder = _Folder(network)
         nodes: list[Node] = list(network.inputs)
         edges: list[Edge] = []
@@ -162,7 +163,6 @@ def _register_bias(name: str, model: RegisterLif, offset: FloatArray) -> Registe
     if not np.any(offset):
         return model
     if bool(np.any(model.du != 4095)) or bool(np.any(offset != np.rint(offset))):
-        found = Diagnostic("RV363", name, "a bias before a neuron given in registers is no whole number, or passes a slow current",
-                           "write the bias into the neuron's bias register")  # fmt: skip
-        raise RanvierError(found)
+        text = "a bias before a neuron given in registers is no whole number, or passes a slow current"
+        raise error("RV363", name, text, "write the bias into the neuron's bias register")
     return replace(model, bias=integers(model.bias + 64 * np.rint(offset)))

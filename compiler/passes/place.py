@@ -1,8 +1,8 @@
 """Gives each core of a program its chip and its place on the mesh.
 
-Cores are numbered in the order of the layers, so neighbours in number talk to each other. Chips are filled one after
-the other; on a chip whose mesh is known, tiles are taken along a Hilbert curve, which keeps neighbours in number
-neighbours on the mesh. On a mesh that nobody has published, coordinates stay unknown (-1).
+Cores are numbered in the order of the layers, so neighbours in number talk to each other. Chips are filled one
+after the other; on a chip whose mesh is known, tiles are taken along a Hilbert curve, which keeps neighbours in
+number neighbours on the mesh. On a mesh that nobody has published, coordinates stay unknown (-1).
 """
 
 from collections.abc import Iterator, Sequence

@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
-from ranvier.compiler.ir.arrays import FloatArray
+from ranvier.compiler.ir.arrays import FloatArray, size
 from ranvier.compiler.ir.linear import SYNAPSES, Conv, Grid, SignMode, Sparse, Synapse
 from ranvier.compiler.ir.network import Input, Network, Neurons, Note, Payload
 from ranvier.compiler.ir.neurons import Lif, RegisterLif
-from ranvier.compiler.ir.programs import INPUT_SHIFT, STATE_MAX
+from ranvier.compiler.ir.programs import INPUT_SHIFT, STATE_MAX, chip_features
 from ranvier.targets.schema import Target
 
 UNIT = 2.0**INPUT_SHIFT
 HEADROOM = 0.5
-CANDIDATES = 81
-FIRST_CANDIDATE = 0.6
+SMALLEST_CANDIDATE = 0.6
 SAMPLE = 65_536
 MIN_LEVELS = 15
 
@@ -32,6 +31,13 @@ class Arrival:
     rate: float
 
     @property
+    def uses(self) -> int:
+        """How many synapses these weights make: a kernel is used at every output position."""
+        if isinstance(self.synapse, Conv):
+            return self.weights.size * size(self.synapse.out_shape[1:])
+        return self.weights.size
+
+    @property
     def peak(self) -> float:
         """The largest abs weight."""
         return float(np.abs(self.weights).max(initial=0.0))
@@ -42,9 +48,10 @@ class Quantize:
     """Choose membrane scales S (chip units per source unit) and round the weights.
 
     A weight w becomes the integer ``w S / (64 * 2**e)`` on the grid of its sign mode (even numbers if mixed), so
-    that 64 times the weighted sum is the membrane's increment. S is the candidate that makes the squared
-    weight error, weighted with the senders' rates, smallest, below the bounds that the registers set: weights of a
-    convolution (which has no exponent), states (observed peaks with a factor 2 of head-room), threshold, bias.
+    that 64 times the weighted sum is the membrane's increment. S is the candidate with the smallest squared error of
+    the membrane (weights by the senders' rates, and the threshold's rounding), below the bounds that the registers
+    set: weights of a convolution (which has no exponent), states (observed peaks with a factor 2 of head-room),
+    threshold, bias.
     A real-valued input gets a payload scale first: exact if its values are few levels, else as fine as
     the membrane's 24 bits allow. ``input_bits`` is the signed payload width.
     """
@@ -53,6 +60,7 @@ class Quantize:
     input_bits: int = 8
 
     def __call__(self, network: Network) -> Network:
+        """Integer weights, scales, payloads; raises ``RanvierError`` with all that stands in the way."""
         network = self._with_payloads(network)
         replaced: dict[str, Neurons | Synapse] = {}
         problems: list[Diagnostic] = []
@@ -73,10 +81,20 @@ class Quantize:
             return population.scale or 1.0, [_whole(a, population) for a in arrivals]
         top = self._largest_scale(network, population, arrivals)
         scale = min(
-            (top * ratio for ratio in np.linspace(1.0, FIRST_CANDIDATE, CANDIDATES)),
-            key=lambda s: sum(self._error(a, s) for a in arrivals) + _register_error(population.model, s),
+            _candidates(top, max((a.peak for a in arrivals), default=0.0)),
+            key=lambda s: self._membrane_error(population, arrivals, s),
         )
         return float(scale), [self._quantized(a, float(scale)) for a in arrivals]
+
+    def _membrane_error(self, population: Neurons, arrivals: Sequence[Arrival], scale: float) -> float:
+        """Expected squared error of a step's input, plus that of the threshold, in units of the threshold."""
+        model = population.model
+        assert isinstance(model, Lif)
+        finite = model.threshold[np.isfinite(model.threshold)]
+        level = float(np.mean(np.abs(finite))) if finite.size else 1.0
+        weights = sum(self._error(a, scale) for a in arrivals) / size(population.shape)
+        register = 0.0 if not chip_features(model).stock else _threshold_error(finite * scale / UNIT)
+        return weights / level**2 + register
 
     def _largest_scale(self, network: Network, population: Neurons, arrivals: Sequence[Arrival]) -> float:
         model = population.model
@@ -114,12 +132,14 @@ class Quantize:
         return np.clip(np.rint(weights * scale / (UNIT * 2.0**exponent * step)) * step, low, high), exponent
 
     def _error(self, arrival: Arrival, scale: float) -> float:
+        """Squared rounding errors of the weights, each as often as it is used in a step."""
         weights = arrival.weights.reshape(-1)
-        weights = weights[:: max(1, weights.size // SAMPLE)]
-        rounded, exponent = self._rounded(arrival, weights, scale)
+        sample = weights[:: max(1, weights.size // SAMPLE)]
+        if sample.size == 0:
+            return 0.0
+        rounded, exponent = self._rounded(arrival, sample, scale)
         real = rounded * UNIT * 2.0**exponent / scale
-        spread = float(np.sum(weights**2)) or 1.0
-        return arrival.rate * float(np.sum((real - weights) ** 2)) / spread
+        return arrival.rate * arrival.uses * float(np.mean((real - sample) ** 2))
 
     def _quantized(self, arrival: Arrival, scale: float) -> Synapse:
         weights, exponent = self._rounded(arrival, arrival.weights, scale)
@@ -146,8 +166,9 @@ class Quantize:
 
     def _payload(self, network: Network, port: Input) -> Payload:
         if self.target.graded_bits == 0:
-            raise error("RV381", port.name, f"the input carries real numbers; {self.target.name} carries only spikes",
-                        "encode the data as spikes (rate or latency) and load with coding='spikes', or use a target with graded spikes")  # fmt: skip
+            text = f"the input carries real numbers; {self.target.name} carries only spikes"
+            fix = "encode the data as spikes (rate or latency) and load with coding='spikes', or choose loihi2"
+            raise error("RV381", port.name, text, fix)
         if port.payload is not None:
             return port.payload
         seen = network.observed.get(port.name)
@@ -192,6 +213,17 @@ def steady_drive(model: Lif) -> FloatArray:
     return np.asarray(model.drive + model.current_drive / (1.0 - np.minimum(model.keep_current, 1.0 - 1e-12)))
 
 
+def _candidates(top: float, peak: float) -> list[float]:
+    """Scales up to ``top`` at which the largest weight falls on an even integer (times a power of two)."""
+    if peak == 0:
+        return [top]
+    exponent = max(0, math.ceil(math.log2(max(top * peak / UNIT, 1.0) / 256)))
+    unit = 2.0 * 2.0**exponent * UNIT / peak
+    largest = math.floor(top / unit * (1 + 1e-12))
+    smallest = math.ceil(SMALLEST_CANDIDATE * largest)
+    return [unit * steps for steps in range(largest, smallest - 1, -1)] if largest > 0 else [top]
+
+
 def _arrival(network: Network, synapse: Synapse) -> Arrival:
     source = network.by_name[source_of(network, synapse.name)]
     payload = source.payload.scale if isinstance(source, Input) and source.payload is not None else 1.0
@@ -214,17 +246,15 @@ def _whole(arrival: Arrival, population: Neurons) -> Synapse:
         if isinstance(synapse, Sparse):
             return replace(synapse, data=arrival.weights, grid=grid)
         return replace(synapse, weight=arrival.weights, grid=grid)
-    raise error("RV383", synapse.name, f"{population.name} is given in registers but this layer before it has real weights",
-                "quantize the layer in the tool that wrote the registers")  # fmt: skip
+    text = f"{population.name} is given in registers but this layer before it has real weights"
+    raise error("RV383", synapse.name, text, "quantize the layer in the tool that wrote the registers")
 
 
-def _register_error(model: Lif | RegisterLif, scale: float) -> float:
-    """Squared relative error of the threshold in steps of the 64-unit mantissa; zero where it lands exactly."""
-    assert isinstance(model, Lif)
-    finite = model.threshold[np.isfinite(model.threshold)] * scale / UNIT
-    if finite.size == 0:
+def _threshold_error(mantissa: FloatArray) -> float:
+    """Squared relative error of rounding threshold mantissas; zero where they land exactly."""
+    if mantissa.size == 0:
         return 0.0
-    return float(np.mean(((np.rint(finite) - finite) / np.maximum(np.abs(finite), 1.0)) ** 2))
+    return float(np.mean(((np.rint(mantissa) - mantissa) / np.maximum(np.abs(mantissa), 1.0)) ** 2))
 
 
 def _fitting(limit: float, *values: FloatArray) -> float:

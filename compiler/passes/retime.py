@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 import networkx as nx  # type: ignore[import-untyped]
+
 from ranvier.compiler.diagnostics import error
-from ranvier.compiler.ir.network import Input, Network, Neurons, Node
+from ranvier.compiler.ir.network import Network, Neurons, Node
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Retime:
     """
 
     def __call__(self, network: Network) -> Network:
+        """``network`` with the latency of every population; raises ``RanvierError`` (RV370) if there is none."""
         hops = list(_hops(network))
         latency = {n.name: 0 for n in network.inputs} | {n.name: 1 for n in network.populations}
         for _ in range(len(latency) + 1):
@@ -28,9 +30,9 @@ class Retime:
                 latency[target] = max(latency[target], latency[source] + 1 - delay)
         else:
             loop = _tight_loop(hops)
-            raise error("RV370", loop[0], f"the loop {' -> '.join(loop)} passes {len(loop) - 1} synapses but has fewer steps of delay; "
-                        "on the chip each synapse takes one step",
-                        "delay the feedback by one step per layer it crosses, or make the layers of the loop one population")  # fmt: skip
+            text = f"the loop {' -> '.join(loop)} passes {len(loop) - 1} synapses, one chip step each, in less delay"
+            fix = "delay the feedback by one step per layer it crosses, or make the loop one population"
+            raise error("RV370", loop[0], text, fix, synapses=len(loop) - 1)
         nodes: tuple[Node, ...] = tuple(
             replace(node, latency=latency[node.name]) if isinstance(node, Neurons) else node for node in network.nodes
         )

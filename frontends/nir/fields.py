@@ -61,7 +61,9 @@ class RawNode:
         return checked_shape(found, self)
 
     def _bad(self, name: str, why: str) -> RanvierError:
-        return error("RV103", self.place, f"its field {name!r} {why}", "export the network again with a current nir package")
+        return error(
+            "RV103", self.place, f"its field {name!r} {why}", "export the network again with a current nir package"
+        )
 
 
 def checked_shape(shape: Shape, node: RawNode) -> Shape:
@@ -70,12 +72,22 @@ def checked_shape(shape: Shape, node: RawNode) -> Shape:
     for axis in shape:
         count *= axis
     if not shape or min(shape) < 1 or count > MAX_ELEMENTS:
-        raise error("RV109", node.place, f"its shape would be {shape}; 1 to {MAX_ELEMENTS} elements can be read",
-                    "correct the layer's sizes, or split the layer", elements=count)  # fmt: skip
+        raise error(
+            "RV109",
+            node.place,
+            f"its shape would be {shape}; 1 to {MAX_ELEMENTS} elements can be read",
+            "correct the layer's sizes, or split the layer",
+            elements=count,
+        )
     return shape
 
 
 def mismatch(node: RawNode, wanted: str, found: Shape) -> RanvierError:
     """What arrives at ``node`` does not fit it."""
-    return error("RV107", node.place, f"it takes {wanted}, but {found} ({size(found)} values) arrives",
-                 "correct the layer's sizes or the edges between the layers", arriving=size(found))  # fmt: skip
+    return error(
+        "RV107",
+        node.place,
+        f"it takes {wanted}, but {found} ({size(found)} values) arrives",
+        "correct the layer's sizes or the edges between the layers",
+        arriving=size(found),
+    )

@@ -9,8 +9,8 @@ from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.frontends.hdf5 import Group
 from ranvier.frontends.nir.fields import RawNode
 
-MAX_NODES = 10_000
-MAX_EDGES = 50_000
+MAX_NODES = 2_000
+MAX_EDGES = 10_000
 SPIKING = ("LIF", "IF", "CubaLIF", "Threshold")
 INTEGRATORS = ("LI", "I", "CubaLI")
 NEURONS = SPIKING + INTEGRATORS
@@ -43,8 +43,9 @@ def read_graph(root: Group) -> RawGraph:
     graph = RawGraph()
     _read_into(graph, top, "", {})
     if len(graph.nodes) > MAX_NODES or len(graph.edges) > MAX_EDGES:
-        raise _no_graph(f"{len(graph.nodes)} nodes and {len(graph.edges)} edges are more than "
-                        f"{MAX_NODES} and {MAX_EDGES}")  # fmt: skip
+        raise _no_graph(
+            f"{len(graph.nodes)} nodes and {len(graph.edges)} edges are more than {MAX_NODES} and {MAX_EDGES}"
+        )
     _check_edges(graph)
     if graph.problems:
         raise RanvierError(graph.problems)
@@ -82,7 +83,9 @@ def _add(graph: RawGraph, node: RawNode) -> None:
         graph.problems.append(_problem("RV104", node.place, "two nodes have this dotted name", "rename one of them"))
     if node.type != PASS and node.type not in SUPPORTED:
         known = ", ".join(SUPPORTED)
-        graph.problems.append(_problem("RV102", node.place, f"nodes of type {node.type} cannot be read", f"use {known}"))
+        graph.problems.append(
+            _problem("RV102", node.place, f"nodes of type {node.type} cannot be read", f"use {known}")
+        )
     graph.nodes[node.name] = node
 
 
@@ -94,7 +97,9 @@ def _subgraph_ends(graph: RawGraph, full: str, member: Group) -> Pair:
         names = [f"{full}.{n}" for n, g in inner.items() if g.text("type") == kind]
         if len(names) != 1:
             text = f"a nested graph needs exactly one {kind}, it has {len(names)}"
-            graph.problems.append(_problem("RV105", f"node {full} (NIRGraph)", text, "flatten the graph before exporting it"))
+            graph.problems.append(
+                _problem("RV105", f"node {full} (NIRGraph)", text, "flatten the graph before exporting it")
+            )
         ends.append(names[0] if names else full)
     return ends[0], ends[1]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
+from scipy import sparse
 
 from ranvier.compiler.diagnostics import error
 
@@ -22,7 +23,8 @@ FORWARD = 2**40
 @dataclass(frozen=True)
 class Loops:
     """``feedback``: the edges that carry a step; ``order``: all nodes so that other edges point forward;
-    ``recurrent``: the nodes that lie on loops."""
+    ``recurrent``: the nodes that lie on loops.
+    """
 
     feedback: frozenset[Pair]
     order: tuple[str, ...]
@@ -61,8 +63,6 @@ def find_loops(names: Iterable[str], edges: Iterable[Pair], source: str, neurons
 
 def _components(nodes: list[str], pairs: list[Pair]) -> dict[str, int]:
     """The strongly connected component of every node, as a number."""
-    from scipy import sparse
-
     index = {name: i for i, name in enumerate(nodes)}
     rows, columns = [index[a] for a, _ in pairs], [index[b] for _, b in pairs]
     matrix = sparse.coo_array((np.ones(len(pairs)), (rows, columns)), shape=(len(nodes), len(nodes)))
@@ -113,5 +113,9 @@ def _order(nodes: list[str], pairs: list[Pair]) -> list[str]:
         return list(sorter.static_order())
     except CycleError as cycle:
         loop = " -> ".join(reversed(cycle.args[1][:12]))
-        raise error("RV106", "graph", f"the loop {loop} has no neuron in it, so it has no value in any step",
-                    "put a neuron or a Delay of at least one step into the loop") from None  # fmt: skip
+        raise error(
+            "RV106",
+            "graph",
+            f"the loop {loop} has no neuron in it, so it has no value in any step",
+            "put a neuron or a Delay of at least one step into the loop",
+        ) from None

@@ -62,16 +62,28 @@ PRESETS: Mapping[str, Preset] = {
     "norse": Preset(
         1e-3, "euler", "value", ">", 1, "leak", "norse", "the file holds tau times dt; r and w_in are not used"
     ),
-    "spikingjelly": Preset(1e-4, "euler", "value", ">=", 1, "reset", about="a gain r*dt/tau within 1e-5 of 1 is taken as 1"),
+    "spikingjelly": Preset(
+        1e-4, "euler", "value", ">=", 1, "reset", about="a gain r*dt/tau within 1e-5 of 1 is taken as 1"
+    ),
     "sinabs": Preset(
-        1.0, "exp", "subtract", ">=", UNLIMITED, gain="sinabs",
+        1.0,
+        "exp",
+        "subtract",
+        ">=",
+        UNLIMITED,
+        gain="sinabs",
         about="tau counts time steps; norm_input (on) and min_v_mem (none) are not in the file",
     ),
     "rockpool": Preset(
-        None, "exp", "subtract", ">=", 65536, gain="rockpool",
+        None,
+        "exp",
+        "subtract",
+        ">=",
+        65536,
+        gain="rockpool",
         about="dt is solved from r = tau exp(-dt/tau) / dt; the bias of neurons is not in the file",
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -168,7 +180,11 @@ def _illegal(options: Options) -> Iterable[Diagnostic]:
 def _check_dt(dt: str | float | None, place: str) -> list[Diagnostic]:
     if dt is None or (not isinstance(dt, str) and 0 < dt < 1e6):
         return []
-    return [Diagnostic("RV111", place, f"dt is {dt!r}, which is no length of a time step", "give seconds per step, e.g. 1e-3")]
+    return [
+        Diagnostic(
+            "RV111", place, f"dt is {dt!r}, which is no length of a time step", "give seconds per step, e.g. 1e-3"
+        )
+    ]
 
 
 def _check_choice(name: str, value: object, legal: tuple[object, ...], place: str) -> list[Diagnostic]:

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from ranvier.frontends.torch.isolate import private_copy, undisturbed
 
+Kind = Literal["neuron", "layer", "function"]
 OUTSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
@@ -37,21 +38,25 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """One call: ``name`` is the module's path or the function's name; tensors are kept alive in it."""
+    """One call: ``name`` is the module's path or the function's name; tensors are kept alive in it.
 
-    kind: Literal["module", "function"]
+    ``seen`` holds copies of a neuron's weighted input and of its spikes, which later code may overwrite.
+    """
+
+    kind: Kind
     name: str
     site: Site
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     out: Any
+    seen: tuple[torch.Tensor, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
     """A recorded run: ``calls`` of the root module with their inputs and outputs, and all events in order.
 
-    ``known`` are the ids of tensors that existed before the run: parameters, buffers, attributes.
+    ``known`` are the tensors that existed before the run, by id: parameters, buffers, attributes.
     """
 
     root: nn.Module
@@ -60,7 +65,7 @@ class Trace:
     outputs: tuple[Any, ...]
     events: tuple[Event, ...]
     called: tuple[str, ...]
-    known: frozenset[int]
+    known: Mapping[int, torch.Tensor]
 
 
 def tensors(value: object) -> Iterator[torch.Tensor]:
@@ -75,16 +80,15 @@ def tensors(value: object) -> Iterator[torch.Tensor]:
             yield from tensors(item)
 
 
-def record(module: nn.Module, inputs: Sequence[torch.Tensor], is_leaf: Callable[[nn.Module], bool]) -> Trace:
-    """Call a private copy of ``module`` on each of ``inputs`` in turn, states kept in between."""
+def record(module: nn.Module, inputs: Sequence[torch.Tensor], kind: Callable[[nn.Module], Kind]) -> Trace:
+    """Call a private copy of ``module`` on each of ``inputs`` in turn, states kept in between.
+
+    ``kind`` tells leaves (neurons, layers), whose inside stays invisible, from what is looked into.
+    """
     twin = private_copy(module)
     modules = dict(twin.named_modules(remove_duplicate=True))
     recorder = _Recorder()
-    handles = [
-        handle for name, part in modules.items() if name for handle in recorder.watch(part, name, is_leaf(part))
-    ]
-    if is_leaf(twin):
-        handles += recorder.watch(twin, "root", leaf=True)
+    handles = [h for name, part in modules.items() for h in recorder.watch(part, name, kind(part))]
     held = [value for part in modules.values() for value in tensors(dict(vars(part)))]
     held += [value for part in modules.values() for value in (*part.parameters(), *part.buffers())]
     outputs = []
@@ -93,10 +97,8 @@ def record(module: nn.Module, inputs: Sequence[torch.Tensor], is_leaf: Callable[
             outputs.append(twin(frame))
     for handle in handles:
         handle.remove()
-    modules.setdefault("root", twin)
     called = tuple(dict.fromkeys(recorder.called))
-    known = frozenset(map(id, held))
-    recorder.keep.extend(held)
+    known = {id(value): value for value in held}
     return Trace(twin, modules, tuple(inputs), tuple(outputs), tuple(recorder.events), called, known)
 
 
@@ -105,12 +107,12 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.events: list[Event] = []
         self.called: list[str] = []
-        self.keep: list[torch.Tensor] = []
         self.scope: list[str] = []
         self.depth = 0
 
-    def watch(self, module: nn.Module, name: str, leaf: bool) -> list[Any]:
-        """Hooks that note calls of ``module``; what happens inside a leaf stays invisible."""
+    def watch(self, module: nn.Module, name: str, kind: Kind) -> list[Any]:
+        """Hooks that note calls of ``module``."""
+        leaf = kind != "function"
 
         def before(_m: nn.Module, _args: Any, _kwargs: Any) -> None:
             if self.depth == 0:
@@ -127,7 +129,8 @@ class _Recorder(TorchFunctionMode):
             self.depth -= 1
             if self.depth == 0:
                 site = _site(sys._getframe(1), self.scope[-1] if self.scope else "")
-                self.events.append(Event("module", name, site, args, dict(kwargs), out))
+                seen = tuple(t.clone() for t in (*tensors(args), *tensors(out))) if kind == "neuron" else ()
+                self.events.append(Event(kind, name, site, args, dict(kwargs), out, seen))
 
         return [
             module.register_forward_pre_hook(before, with_kwargs=True),

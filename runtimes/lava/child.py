@@ -25,9 +25,7 @@ TERMINATE_S = 2.0
 TAIL_LINES = 15
 GENERIC = "Exception(s) occurred. See output above for details."
 """What Lava raises in the parent when a Process failed; the real traceback is an earlier one."""
-TRACEBACK = re.compile(
-    r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)+?(?:\S.*(?:\n|\Z))", re.MULTILINE
-)
+TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)+?(?:\S.*(?:\n|\Z))", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -105,9 +105,7 @@ def lava_status(recipe: Recipe = LAVA) -> LavaStatus:
         found = interpreters.find(tried)
         fix = "run 'ranvier doctor --fix' (first use builds the environment as well)"
         source = str(found) if found else "uv, which has to download one"
-        return LavaStatus(
-            None, {}, tuple(tried), f"the environment is not built yet; Python {VERSION}: {source}", fix
-        )
+        return LavaStatus(None, {}, tuple(tried), f"the environment is not built yet; Python {VERSION}: {source}", fix)
     try:
         return LavaStatus(recipe.python, _verified(recipe.python, recipe.check))
     except RanvierError as problem:
@@ -132,9 +130,7 @@ def _named_status(python: Path, recipe: Recipe) -> LavaStatus:
         versions = _verified(python, recipe.check)
     except RanvierError as problem:
         attempt = Attempt(f"{VARIABLE}={python}", problem.diagnostics[0].message)
-        return LavaStatus(
-            None, {}, (attempt,), f"{VARIABLE} names an interpreter that cannot run Lava", _named_fix()
-        )
+        return LavaStatus(None, {}, (attempt,), f"{VARIABLE} names an interpreter that cannot run Lava", _named_fix())
     wrong = [
         f"{name} is {versions.get(name)}, not {wanted}"
         for name, wanted in (("lava-nc", LAVA_VERSION), ("python", VERSION))
@@ -234,9 +230,7 @@ def _verified(python: Path, check: str) -> Mapping[str, str]:
     """The versions that ``check`` prints under ``python``; remembered, since it takes half a second."""
     answer = interpreters.capture([str(python), "-I", "-c", check], CHECK_SECONDS)
     if isinstance(answer, Attempt):
-        raise _unavailable(
-            f"{python} {answer.outcome}", (), "build the environment anew with 'ranvier doctor --fix'"
-        )
+        raise _unavailable(f"{python} {answer.outcome}", (), "build the environment anew with 'ranvier doctor --fix'")
     versions: dict[str, str] = json.loads(answer.splitlines()[-1])
     return versions
 

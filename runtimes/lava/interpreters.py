@@ -61,9 +61,7 @@ def find(tried: list[Attempt]) -> Path | None:
             tried.append(Attempt(str(path), f"is Python {answer}"))
             return path
         tried.append(answer)
-    tried.append(
-        Attempt("PATH, pyenv's versions folder and uv's folder", f"hold no further Python {VERSION}")
-    )
+    tried.append(Attempt("PATH, pyenv's versions folder and uv's folder", f"hold no further Python {VERSION}"))
     return None
 
 

@@ -1,3 +1,49 @@
-"""Ranvier compiles trained spiking networks for Loihi-class chips and runs the programs bit for bit."""
+"""Ranvier compiles trained spiking networks for Loihi-class chips and runs the programs bit for bit.
+
+>>> net = ranvier.load("cnn.nir", dt=1e-3, reset="subtract")
+>>> app = ranvier.compile(net, target="loihi2", calibrate=samples)
+>>> rec = app.run(x)
+>>> rep = ranvier.verify(app, net, data=(x, y), runtimes=("simulator", "lava"))
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ranvier.api import App, check, compile, load, open, targets, verify  # noqa: A004 the names of the verbs
+    from ranvier.compiler.diagnostics import Diagnostic, RanvierError
+    from ranvier.data import Samples, load_data
 
 __version__ = "0.1.0"
+__all__ = [
+    "App",
+    "Diagnostic",
+    "RanvierError",
+    "Samples",
+    "check",
+    "compile",
+    "load",
+    "load_data",
+    "open",
+    "targets",
+    "verify",
+]
+
+_HOMES = {
+    "Diagnostic": "ranvier.compiler.diagnostics",
+    "RanvierError": "ranvier.compiler.diagnostics",
+    "Samples": "ranvier.data",
+    "load_data": "ranvier.data",
+}
+
+
+def __getattr__(name: str) -> object:
+    """A public name, its module imported at the first use, so that ``import ranvier`` stays fast."""
+    if name not in __all__:
+        raise AttributeError(f"module 'ranvier' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES.get(name, "ranvier.api")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted((*__all__, "__version__"))

@@ -12,7 +12,7 @@ from lava.proc.io.source import RingBuffer
 from lava.proc.lif.process import LIF
 
 sys.path.insert(0, sys.argv[3])
-from watch import run_watched  # type: ignore[import-not-found]  # noqa: E402
+from watch import run_watched  # type: ignore[import-not-found]
 
 
 def build(vth: float, delay: int) -> LIF:

@@ -1,0 +1,266 @@
+"""torch.nn layers, and their functional forms, as linear operations on one frame."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from ranvier.compiler.diagnostics import RanvierError, error
+from ranvier.compiler.ir.arrays import FloatArray, Shape
+from ranvier.compiler.ir.linear import Conv, Dense, Linear, Pool, Scale
+from ranvier.frontends.torch.isolate import class_path
+from ranvier.frontends.torch.problems import unsupported_option
+
+Ops = tuple[Linear, ...]
+ALIASES = frozenset(
+    {"Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"}
+)
+POOLINGS = frozenset({"MaxPool1d", "MaxPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "FractionalMaxPool2d"})
+FUNCTIONAL_ACTIVATIONS = frozenset(
+    "relu relu6 leaky_relu elu selu celu gelu silu mish hardswish hardtanh sigmoid tanh softplus prelu rrelu "
+    "hardsigmoid clamp_min threshold".split()
+)
+
+
+def numbers(tensor: torch.Tensor) -> FloatArray:
+    """A parameter as float64."""
+    values: FloatArray = tensor.detach().double().cpu().numpy()
+    return values
+
+
+def dense(name: str, weight: torch.Tensor, bias: torch.Tensor | None, shape: Shape) -> Ops:
+    """``W x + b`` on a flat frame."""
+    if shape != (weight.shape[1],):
+        raise unsupported_option(
+            name,
+            f"the linear layer gets frames of shape {list(shape)} and would be applied to their last axis alone.",
+            "Flatten the features before it with flatten(1), or use a convolution with a kernel of one.",
+        )
+    return (Dense(name, numbers(weight), None if bias is None else numbers(bias)),)
+
+
+def conv(
+    name: str,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    shape: Shape,
+    stride: int | Sequence[int] = 1,
+    padding: str | int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Ops:
+    """A cross-correlation over one or two spatial axes."""
+    axes = weight.ndim - 2
+    if len(shape) != axes + 1:
+        raise unsupported_option(
+            name,
+            f"the convolution gets frames of shape {list(shape)} instead of (channels, {axes} spatial axes).",
+            "Give it an input with batch and channel axes.",
+        )
+    dilations = _spread(dilation, axes)
+    pads = _padding(padding, tuple(weight.shape[2:]), dilations)
+    offsets = None if bias is None else numbers(bias)
+    return (
+        Conv(name, numbers(weight), shape, offsets, _spread(stride, axes), pads, dilations, groups),
+    )
+
+
+def average_pool(
+    name: str,
+    shape: Shape,
+    kernel: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor: int | None = None,
+) -> Ops:
+    """The average over windows; as a sum with factors where padding does not count or the divisor is given."""
+    axes = len(shape) - 1
+    kernels, pads = _spread(kernel, axes), _spread(padding, axes)
+    strides = kernels if stride is None or stride == [] else _spread(stride, axes)
+    both = tuple((p, p) for p in pads)
+    if ceil_mode and _ceil_matters(shape[1:], kernels, strides, pads):
+        raise unsupported_option(
+            name,
+            f"ceil_mode=True makes windows that hang over the edge of frames of shape {list(shape)}.",
+            "Pad the input so that the windows fit, or set ceil_mode=False and train again.",
+        )
+    if divisor is None and (count_include_pad or not any(pads)):
+        return (Pool(name, "average", shape, kernels, strides, both),)
+    total = Pool(name, "sum", shape, kernels, strides, both)
+    if divisor is not None:
+        factor = np.array(1.0 / divisor)
+    else:
+        factor = 1.0 / _window_sizes(total)
+    if divisor == 1:
+        return (total,)
+    return (total, Scale(f"{name}.divide", total.out_shape, factor, np.array(0.0)))
+
+
+def adaptive_pool(name: str, shape: Shape, target: int | None | Sequence[int | None]) -> Ops:
+    """An adaptive average with windows of equal size."""
+    spatial = shape[1:]
+    asked = tuple(target) if isinstance(target, Sequence) else (target,) * len(spatial)
+    goal = tuple(n if t is None else t for n, t in zip(spatial, asked, strict=True))
+    if any(n % t for n, t in zip(spatial, goal, strict=True)):
+        raise unsupported_option(
+            name,
+            f"the adaptive pooling from {list(spatial)} to {list(goal)} needs windows of unequal size.",
+            "Choose an output size that divides the input size, or use AvgPool with a fixed kernel.",
+        )
+    kernel = tuple(n // t for n, t in zip(spatial, goal, strict=True))
+    return (Pool(name, "average", shape, kernel, kernel, ((0, 0),) * len(spatial)),)
+
+
+def batch_norm(
+    name: str,
+    shape: Shape,
+    mean: torch.Tensor,
+    variance: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    eps: float,
+) -> Ops:
+    """``factor = weight / sqrt(var + eps)``, ``shift = bias - mean * factor``, per channel, in float64."""
+    scale = np.ones(mean.numel()) if weight is None else numbers(weight)
+    factor = scale / np.sqrt(numbers(variance) + eps)
+    shift = -numbers(mean) * factor + (0.0 if bias is None else numbers(bias))
+    return (Scale(name, shape, factor, shift),)
+
+
+def _linear(m: nn.Module, name: str, shape: Shape) -> Ops:
+    assert isinstance(m, nn.Linear)
+    return dense(name, m.weight, m.bias, shape)
+
+
+def _convolution(m: nn.Module, name: str, shape: Shape) -> Ops:
+    assert isinstance(m, (nn.Conv1d, nn.Conv2d))
+    if m.padding_mode != "zeros" and any(_flat(m._reversed_padding_repeated_twice)):
+        raise unsupported_option(
+            name, f"padding_mode={m.padding_mode!r} fills the border with other than zeros.", "Use padding_mode='zeros'."
+        )
+    return conv(name, m.weight, m.bias, shape, m.stride, m.padding, m.dilation, m.groups)
+
+
+def _average(m: nn.Module, name: str, shape: Shape) -> Ops:
+    assert isinstance(m, (nn.AvgPool1d, nn.AvgPool2d))
+    divisor = getattr(m, "divisor_override", None)
+    return average_pool(name, shape, m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad, divisor)
+
+
+def _adaptive(m: nn.Module, name: str, shape: Shape) -> Ops:
+    assert isinstance(m, (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d))
+    return adaptive_pool(name, shape, m.output_size)
+
+
+def _normalise(m: nn.Module, name: str, shape: Shape) -> Ops:
+    assert isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))
+    if m.running_mean is None or m.running_var is None:
+        raise unsupported_option(
+            name,
+            "track_running_stats=False normalises by the batch at hand, also in evaluation.",
+            "Train with running statistics, which are folded into the weights.",
+        )
+    return batch_norm(name, shape, m.running_mean, m.running_var, m.weight, m.bias, m.eps)
+
+
+LAYERS: Mapping[str, Callable[[nn.Module, str, Shape], Ops]] = {
+    "torch.nn.modules.linear.Linear": _linear,
+    "torch.nn.modules.conv.Conv1d": _convolution,
+    "torch.nn.modules.conv.Conv2d": _convolution,
+    "torch.nn.modules.pooling.AvgPool1d": _average,
+    "torch.nn.modules.pooling.AvgPool2d": _average,
+    "torch.nn.modules.pooling.AdaptiveAvgPool1d": _adaptive,
+    "torch.nn.modules.pooling.AdaptiveAvgPool2d": _adaptive,
+    "torch.nn.modules.batchnorm.BatchNorm1d": _normalise,
+    "torch.nn.modules.batchnorm.BatchNorm2d": _normalise,
+}
+RESHAPES = frozenset({"torch.nn.modules.flatten.Flatten", "torch.nn.modules.flatten.Unflatten"})
+
+
+def is_layer(module: nn.Module) -> bool:
+    """Whether ``module`` is a torch.nn layer, to be taken as a whole, and not a container of others."""
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+    return type(module).__module__.startswith("torch.nn.modules.") and not isinstance(module, containers)
+
+
+def refusal(module: nn.Module, name: str) -> RanvierError | None:
+    """Why this kind of torch.nn layer cannot be part of a network, or None if it can."""
+    path, kind = class_path(type(module)), type(module).__name__
+    if path in LAYERS or path in RESHAPES or kind in ALIASES:
+        return None
+    if kind in POOLINGS:
+        return max_pool(name, kind)
+    if type(module).__module__ == "torch.nn.modules.activation" and kind != "MultiheadAttention":
+        return activation(name, kind)
+    return error(
+        "RV183",
+        name,
+        f"{kind} has no counterpart in a network of spikes and weighted sums.",
+        "Supported are Linear, Conv1d, Conv2d, AvgPool1d, AvgPool2d, BatchNorm1d, BatchNorm2d, Flatten, Dropout, "
+        "Identity and snnTorch's Leaky, Synaptic, RLeaky, RSynaptic, Lapicque; replace the layer and train again.",
+    )
+
+
+def max_pool(place: str, kind: str) -> RanvierError:
+    """Max pooling cannot be a weighted sum."""
+    return error(
+        "RV182",
+        place,
+        f"{kind} takes a maximum, which synapses cannot compute.",
+        "Replace it by AvgPool of the same size, or by a convolution with a stride, and train again for a few epochs.",
+    )
+
+
+def activation(place: str, kind: str) -> RanvierError:
+    """An activation function is not a spiking neuron."""
+    return error(
+        "RV181",
+        place,
+        f"{kind} is an activation function of a conventional network, not a spiking neuron.",
+        "Remove it (the neurons are the non-linearity), or replace it by a spiking neuron such as snntorch.Leaky and "
+        "train again.",
+    )
+
+
+def _padding(padding: str | int | Sequence[int], kernel: Shape, dilation: Shape) -> tuple[tuple[int, int], ...]:
+    if padding == "valid":
+        return ((0, 0),) * len(kernel)
+    if padding == "same":
+        totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    assert not isinstance(padding, str)
+    return tuple((p, p) for p in _spread(padding, len(kernel)))
+
+
+def _spread(value: int | Sequence[int], axes: int) -> Shape:
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * axes if len(values) == 1 else values
+
+
+def _flat(value: int | Sequence[int]) -> Shape:
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+def _ceil_matters(spatial: Shape, kernel: Shape, stride: Shape, pads: Shape) -> bool:
+    """Whether rounding up adds a window (torch drops one that would start in the padding behind the input)."""
+    for n, k, s, p in zip(spatial, kernel, stride, pads, strict=True):
+        rest = (n + 2 * p - k) % s
+        last = ((n + 2 * p - k) // s + 1) * s
+        if rest and last < n + p:
+            return True
+    return False
+
+
+def _window_sizes(pool: Pool) -> FloatArray:
+    """How many real pixels each window covers, flat over the output of ``pool``."""
+    per_axis = []
+    outputs = pool.out_shape[1:]
+    axes = zip(pool.in_shape[1:], pool.kernel, pool.stride, pool.padding, outputs, strict=True)
+    for n, k, s, (lo, _), count in axes:
+        starts = np.arange(count) * s - lo
+        per_axis.append(np.minimum(starts + k, n) - np.maximum(starts, 0))
+    sizes = per_axis[0] if len(per_axis) == 1 else np.multiply.outer(per_axis[0], per_axis[1])
+    return np.tile(sizes.reshape(-1), pool.in_shape[0]).astype(np.float64)

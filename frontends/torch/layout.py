@@ -1,0 +1,149 @@
+"""Reshapes, transpositions, indexing and stacking: which axis is time, batch and features afterwards."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ranvier.compiler.ir.arrays import Shape, size
+from ranvier.frontends.torch.capture import Site
+from ranvier.frontends.torch.operations import Operations, local_name
+from ranvier.frontends.torch.problems import mixes, not_linear
+from ranvier.frontends.torch.values import Value, add
+
+REGROUPED = {"TB": ("TB", "M"), "BT": ("BT", "N"), "M": ("M", "TB"), "N": ("N", "BT")}
+
+
+def reshape(ops: Operations, value: Value, out: Shape, name: str, site: Site) -> Value:
+    """Any view, flatten, unflatten or squeeze: the axes before the features stay, merge or part."""
+    lead = value.axes.rstrip("F")
+    if "F" in lead:
+        raise mixes(site, f"a reshape of a tensor with axes {_spelled(value.axes)}")
+    bare = lead.replace("U", "")
+    for candidate in REGROUPED.get(bare, (bare,)):
+        for units in ("U", "") if "U" in lead else ("",):
+            axes = units + candidate
+            sizes = tuple(axis_size(ops, value, letter) for letter in axes)
+            rest = out[len(sizes) :]
+            if out[: len(sizes)] == sizes and size(rest) == size(value.shape):
+                frames = tuple(ops.reshape(frame, rest, name) for frame in value.frames)
+                return Value(frames, axes + "F" * len(rest))
+    raise mixes(site, f"a reshape of axes {_spelled(value.axes)} to {list(out)}")
+
+
+def axis_size(ops: Operations, value: Value, letter: str) -> int:
+    """The length of an axis that is not a feature axis."""
+    steps = len(value.frames)
+    return {"B": ops.batch, "T": steps, "U": 1, "M": steps * ops.batch, "N": steps * ops.batch}[letter]
+
+
+def permute(value: Value, order: Sequence[int], site: Site) -> Value:
+    """Axes in another order, as long as the features keep theirs."""
+    order = [axis % len(value.axes) for axis in order]
+    features = [axis for axis in order if value.axes[axis] == "F"]
+    if features != sorted(features):
+        raise not_linear(site, "a transposition of feature axes")
+    return Value(value.frames, "".join(value.axes[axis] for axis in order))
+
+
+def index(ops: Operations, value: Value, key: Any, site: Site) -> Value:
+    """``tensor[key]``: picks steps, keeps the rest."""
+    parts = list(key) if isinstance(key, tuple) else [key]
+    used = sum(part is not None and part is not Ellipsis for part in parts)
+    if Ellipsis in parts:
+        at = parts.index(Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (len(value.axes) - used)
+    else:
+        parts += [slice(None)] * (len(value.axes) - used)
+    axis = 0
+    for part in parts:
+        if part is None:
+            value = unsqueeze(ops, value, axis, site)
+            axis += 1
+        elif isinstance(part, slice) and part == slice(None):
+            axis += 1
+        else:
+            value, kept = _pick(value, axis, part, site)
+            axis += kept
+    return value
+
+
+def _pick(value: Value, axis: int, part: Any, site: Site) -> tuple[Value, int]:
+    letter, without = value.axes[axis], value.axes[:axis] + value.axes[axis + 1 :]
+    if isinstance(part, torch.Tensor) and part.numel() == 1 and not part.is_floating_point():
+        part = int(part)
+    if letter == "U" and isinstance(part, int):
+        return Value(value.frames, without), 0
+    if letter == "T" and isinstance(part, int):
+        return Value((value.frames[part],), without), 0
+    if letter == "T" and isinstance(part, slice) and value.frames[part]:
+        return Value(value.frames[part], value.axes), 1
+    if letter == "F":
+        raise not_linear(site, "taking a part of the features")
+    raise mixes(site, f"indexing the axis {_spelled(letter)}")
+
+
+def unsqueeze(ops: Operations, value: Value, axis: int, site: Site) -> Value:
+    """A new axis of length one: a feature axis behind the first feature axis, else a possible time axis."""
+    axis %= len(value.axes) + 1
+    if "F" not in value.axes[:axis] and value.axes[:axis] != value.axes.rstrip("F"):
+        return Value(value.frames, value.axes[:axis] + "U" + value.axes[axis:])
+    if value.axes[axis:].strip("F"):
+        raise mixes(site, "a new axis between features and other axes")
+    at = axis - len(value.axes.rstrip("F"))
+    shape = (*value.shape[:at], 1, *value.shape[at:])
+    frames = tuple(ops.reshape(frame, shape, local_name(site, "unsqueeze")) for frame in value.frames)
+    return Value(frames, value.axes + "F")
+
+
+def repeat(value: Value, sizes: Sequence[int], keep: tuple[int, ...], site: Site) -> Value:
+    """``repeat`` or ``expand``: only axes of length one, which become time; ``keep`` are factors that change nothing."""
+    axes = "U" * (len(sizes) - len(value.axes)) + value.axes
+    frames = value.frames
+    for axis, times in enumerate(sizes):
+        if times in keep:
+            continue
+        if axes[axis] == "U" and not value.timed:
+            frames, axes = value.frames * max(times, 1), axes[:axis] + "T" + axes[axis + 1 :]
+        elif axes[axis] != "U" or times != 1:
+            raise mixes(site, f"repeating the axis {_spelled(axes[axis])} {times} times")
+    return Value(frames, axes)
+
+
+def stack(values: Sequence[Value], dim: int, site: Site) -> Value:
+    """Frames along a new time axis."""
+    first = values[0]
+    if any(v.timed or v.axes != first.axes for v in values):
+        raise mixes(site, "stacking tensors that are not single steps")
+    dim %= len(first.axes) + 1
+    return Value(tuple(v.frames[0] for v in values), first.axes[:dim] + "T" + first.axes[dim:])
+
+
+def concatenate(ops: Operations, values: Sequence[Value], dim: int, site: Site) -> Value:
+    """Steps one after the other, or features side by side (each part placed into zeros, then added)."""
+    first = values[0]
+    dim %= len(first.axes)
+    letter = first.axes[dim]
+    if any(v.axes != first.axes for v in values):
+        raise mixes(site, "concatenating tensors with different axes")
+    if letter in "UT":
+        frames = tuple(frame for v in values for frame in v.frames)
+        return Value(frames, first.axes[:dim] + "T" + first.axes[dim + 1 :])
+    if letter != "F" or len({len(v.frames) for v in values}) > 1:
+        raise mixes(site, f"concatenating along the axis {_spelled(letter)}")
+    axis = first.axes[:dim].count("F")
+    widths = [v.shape[axis] for v in values]
+    shape = (*first.shape[:axis], sum(widths), *first.shape[axis + 1 :])
+    name = local_name(site, "cat")
+    steps = range(len(first.frames))
+    starts = [sum(widths[:i]) for i in range(len(widths))]
+    placed = [
+        tuple(ops.place(v.frames[t], shape, axis, start, name) for v, start in zip(values, starts, strict=True))
+        for t in steps
+    ]
+    return Value(tuple(add(parts) for parts in placed), first.axes)
+
+
+def _spelled(axes: str) -> str:
+    names = {"T": "time", "B": "batch", "M": "time*batch", "N": "batch*time", "U": "1", "F": "feature"}
+    return "(" + ", ".join(names[letter] for letter in axes) + ")"

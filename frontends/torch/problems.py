@@ -1,0 +1,63 @@
+"""The diagnostics of the torch frontend (RV180 to RV229) that more than one file raises."""
+
+from ranvier.compiler.diagnostics import RanvierError, error
+from ranvier.frontends.torch.capture import Site
+
+CODES = {
+    "RV180": "no spiking neuron in the module (a ReLU network without conversion, for example)",
+    "RV181": "an activation function between spiking layers",
+    "RV182": "max pooling",
+    "RV183": "a layer without a counterpart in a network of spikes and weighted sums",
+    "RV184": "a layer option or shape that cannot be kept",
+    "RV185": "an operation in forward that is not a weighted sum",
+    "RV186": "a tensor whose origin cannot be seen, as from a hand-written neuron",
+    "RV187": "a module of a framework without an adapter",
+    "RV190": "a neuron option that cannot be kept",
+    "RV191": "a subclass of a known neuron",
+    "RV192": "a neuron class without an adapter",
+    "RV193": "neuron parameters out of range",
+    "RV194": "a neuron that behaves differently from its adapter",
+    "RV200": "connections that change from step to step",
+    "RV201": "neurons called a different number of times",
+    "RV202": "a state handed over that is not the neuron's own",
+    "RV203": "an initial state that is not zero",
+    "RV204": "an input frame from the future, or frames out of step",
+    "RV205": "a whole sequence given to a neuron at once",
+    "RV206": "an operation that mixes samples or steps",
+    "RV210": "a sample that cannot be used",
+    "RV211": "a module that fails on its sample",
+    "RV212": "a number of steps that contradicts the module",
+    "RV213": "an input coding that contradicts the sample",
+    "RV220": "a return value that is no readout",
+    "RV221": "a readout that has to be chosen",
+    "RV225": "a captured network that does not reproduce the module",
+    "RV226": "noted: the input coding was taken from the sample",
+    "RV227": "noted: forward reads values in Python",
+    "RV228": "noted: populations that do not reach the readout were left out",
+    "RV229": "noted: the input is one frame per step",
+}
+
+
+def not_linear(site: Site, what: str) -> RanvierError:
+    """Something in ``forward`` is not a weighted sum of spikes."""
+    return error(
+        "RV185",
+        str(site),
+        f"{what} is not a weighted sum of spikes or input, which is all that a synapse can compute.",
+        "Express it with Linear, Conv, AvgPool, BatchNorm, adds and constant factors, or move it after the network.",
+    )
+
+
+def mixes(site: Site, what: str) -> RanvierError:
+    """Something in ``forward`` mixes the batch or the time axis with others."""
+    return error(
+        "RV206",
+        str(site),
+        f"{what} mixes samples, time steps or features in a way that has no meaning for one sample and one step.",
+        "Keep the batch axis first within each step, select steps one by one, and flatten with flatten(1).",
+    )
+
+
+def unsupported_option(place: str, what: str, fix: str) -> RanvierError:
+    """A layer with an option that the network's operations do not have."""
+    return error("RV184", place, what, fix)

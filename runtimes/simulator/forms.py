@@ -1,0 +1,138 @@
+"""Synapses in the form that the kernels scatter from, what each sender reaches, and when nothing can wrap."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranvier.compiler.ir.arrays import Shape, size
+from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, ChipSynapse, Connection, ConvSynapse, DenseSynapse
+from ranvier.compiler.ir.linear import Conv, Dense, Sparse, Synapse
+from ranvier.runtimes.simulator.kernels import ConvForm, DenseForm, Rule, SparseForm
+
+Values = NDArray[Any]
+Form = DenseForm | SparseForm | ConvForm
+
+REGISTER_BITS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Scatter:
+    """A synapse ready to run: ``fan_out`` (sources,) counts the weights of each sender, ``peak`` bounds what
+    senders of values within -1..1 can sum up to at any target."""
+
+    form: Form
+    fan_out: NDArray[np.int64]
+    peak: float
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """A convolution over two axes, whatever it came from."""
+
+    in_shape: Shape
+    out_shape: Shape
+    stride: Shape
+    padding: tuple[tuple[int, int], ...]
+    dilation: Shape
+    groups: int
+
+
+def chip_scatter(synapse: ChipSynapse) -> Scatter:
+    """The scatter form of integer weights, int16 where they fit."""
+    if isinstance(synapse, DenseSynapse):
+        return _dense(synapse.weight)
+    if isinstance(synapse, ConvSynapse):
+        s = synapse
+        return _conv(s.weight, _Geometry(s.in_shape, s.out_shape, s.stride, s.padding, s.dilation, s.groups))
+    return _sparse(synapse.data, synapse.indices, synapse.indptr, synapse.in_size)
+
+
+def float_scatter(op: Synapse) -> Scatter:
+    """The scatter form of float64 weights; a convolution over one axis becomes one over two."""
+    if isinstance(op, Dense):
+        return _dense(op.weight)
+    if isinstance(op, Sparse):
+        return _sparse(op.data, op.indices, op.indptr, op.in_size)
+    assert isinstance(op, Conv)
+    geometry = _Geometry(op.in_shape, op.out_shape, op.stride, op.padding, op.dilation, op.groups)
+    if len(op.kernel) == 2:
+        return _conv(op.weight, geometry)
+    flat_in, flat_out = (op.in_shape[0], 1, op.in_shape[1]), (op.out_shape[0], 1, op.out_shape[1])
+    across = _Geometry(
+        flat_in, flat_out, (1, op.stride[0]), ((0, 0), op.padding[0]), (1, op.dilation[0]), op.groups
+    )
+    return _conv(op.weight[:, :, None, :], across)
+
+
+def rule(connection: Connection, peak: float) -> Rule:
+    """(largest safe ``|value|``, accumulator bits, exponent) of ``connection`` whose weights sum up to ``peak``."""
+    bits = ACCUMULATOR_BITS[connection.synapse.kind]
+    largest = (2 ** (REGISTER_BITS - 1) - 1) >> max(connection.exponent, 0)
+    limit = min(largest, 2 ** (bits - 1) - 1)
+    return limit // max(int(peak), 1), bits, connection.exponent
+
+
+def _dense(weight: Values) -> Scatter:
+    rows = np.array(_narrow(weight).T, order="C")
+    room = np.iinfo(rows.dtype).max if rows.dtype.kind == "i" else 2**31
+    form = DenseForm(rows, max(1, int(room // max(1, _largest(weight)))))
+    return Scatter(form, np.count_nonzero(weight, axis=0), _peak(np.abs(_wide(weight)).sum(axis=1)))
+
+
+def _sparse(data: Values, indices: Values, indptr: Values, in_size: int) -> Scatter:
+    order = np.argsort(indices, kind="stable")
+    targets = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+    fan_out = np.bincount(indices, minlength=in_size).astype(np.int64)
+    start = np.concatenate([[0], np.cumsum(fan_out)]).astype(np.int64)
+    sums = np.bincount(targets, np.abs(_wide(data)), max(1, indptr.size - 1))
+    form = SparseForm(_narrow(data)[order], targets[order].astype(np.int64), start)
+    return Scatter(form, fan_out, _peak(sums))
+
+
+def _conv(weight: Values, g: _Geometry) -> Scatter:
+    outputs, per_group = weight.shape[0] // g.groups, weight.shape[1]
+    grouped = weight.reshape(g.groups, outputs, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)
+    kernels = np.array(_narrow(grouped.reshape(g.in_shape[0], *weight.shape[2:], outputs)), order="C")
+    down, across = _reach(g, 0, weight.shape[2]), _reach(g, 1, weight.shape[3])
+    shape = (g.in_shape[1], g.in_shape[2], size(g.out_shape[1:]), g.out_shape[2], per_group)
+    fan_out = np.einsum(
+        "cij,yi,xj->cyx", np.count_nonzero(kernels, axis=3), _met(down, weight.shape[2]), _met(across, weight.shape[3])
+    )
+    peak = _peak(np.abs(_wide(weight)).reshape(weight.shape[0], -1).sum(axis=1))
+    return Scatter(ConvForm(kernels, *down, *across, shape), fan_out.reshape(-1), peak)
+
+
+def _reach(g: _Geometry, axis: int, kernel: int) -> tuple[Values, Values, Values]:
+    """(start, tap, output): the kernel taps that bring each input position to an output position."""
+    position, tap = np.mgrid[: g.in_shape[axis + 1], :kernel]
+    shifted = position + g.padding[axis][0] - tap * g.dilation[axis]
+    output = shifted // g.stride[axis]
+    met = (shifted % g.stride[axis] == 0) & (output >= 0) & (output < g.out_shape[axis + 1])
+    start = np.concatenate([[0], np.cumsum(met.sum(axis=1))])
+    return start.astype(np.int64), tap[met].astype(np.int64), output[met].astype(np.int64)
+
+
+def _met(reach: tuple[Values, Values, Values], kernel: int) -> Values:
+    """(positions, taps) 1 where an input position meets a kernel tap."""
+    start, tap, _ = reach
+    met = np.zeros((start.size - 1, kernel), np.int64)
+    met[np.repeat(np.arange(start.size - 1), np.diff(start)), tap] = 1
+    return met
+
+
+def _narrow(weight: Values) -> Values:
+    return weight.astype(np.int16) if weight.dtype.kind == "i" and _largest(weight) < 2**15 else weight
+
+
+def _wide(weight: Values) -> Values:
+    return weight.astype(np.int64 if weight.dtype.kind == "i" else np.float64)
+
+
+def _largest(weight: Values) -> float:
+    return float(np.abs(_wide(weight)).max(initial=0))
+
+
+def _peak(sums: Values) -> float:
+    return float(sums.max(initial=0))

@@ -1,0 +1,188 @@
+"""What the simulator runs: layers and links in network time, from a chip network or a folded float network.
+
+Chip steps are gone: a link brings what its source sent in network step t to its target in step ``t +
+delay``. Layers stand in an order in which links without delay point forward; a link that points backward
+bounds the block of steps that may be run layer by layer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranvier.compiler.diagnostics import Diagnostic, RanvierError
+from ranvier.compiler.ir.arrays import Shape, size
+from ranvier.compiler.ir.chip import ChipNetwork, Port
+from ranvier.compiler.ir.linear import SYNAPSES
+from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
+from ranvier.compiler.ir.neurons import PARAMETERS, Lif
+from ranvier.compiler.ir.programs import features, float_lif
+from ranvier.compiler.ir.steps import StepProgram
+from ranvier.runtimes.simulator.forms import Scatter, chip_scatter, float_scatter, rule
+from ranvier.runtimes.simulator.kernels import Rule
+
+Values = NDArray[Any]
+NO_RULE: Rule = (0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A population: ``params`` (parameters, neurons) and ``initial`` (states, neurons), int64 or float64."""
+
+    name: str
+    shape: Shape
+    program: StepProgram
+    params: Values
+    initial: Values
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return size(self.shape)
+
+    @property
+    def number(self) -> type[np.int64] | type[np.float64]:
+        """The type of states and membranes."""
+        return np.int64 if self.program.domain == "int" else np.float64
+
+    @property
+    def sends(self) -> type[np.int8] | type[np.int64] | type[np.float64]:
+        """The type of what is sent."""
+        return self.number if self.program.graded else np.int8
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """Synapses from ``source`` to ``target``, ``delay`` in network steps; ``rule`` as the kernels take it."""
+
+    name: str
+    source: str
+    target: str
+    delay: int
+    scatter: Scatter
+    rule: Rule
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Layers in running order and the links between them; ``source`` is where data enter."""
+
+    source: Port | Input
+    layers: tuple[Layer, ...]
+    links: tuple[Link, ...]
+    readout: Readout
+
+    @cached_property
+    def into(self) -> Mapping[str, tuple[Link, ...]]:
+        """The links that end at each layer."""
+        return {layer.name: tuple(k for k in self.links if k.target == layer.name) for layer in self.layers}
+
+    @cached_property
+    def longest_block(self) -> int:
+        """The largest number of steps that may be run layer by layer; 0 for any number."""
+        position = {layer.name: i for i, layer in enumerate(self.layers)} | {self.source.name: -1}
+        backward = [k.delay for k in self.links if position[k.source] >= position[k.target]]
+        return min(backward, default=0)
+
+
+def lower(network: ChipNetwork | Network) -> Plan:
+    """The plan of ``network``; raises ``RanvierError`` for a float network that has not been folded."""
+    if isinstance(network, ChipNetwork):
+        links = tuple(_chip_links(network))
+        return Plan(network.ports[0], _ordered(_chip_layers(network), links), links, network.readout)
+    found = _unfolded(network)
+    if found:
+        raise RanvierError(found)
+    links = tuple(_float_links(network))
+    layers = [_float_layer(node) for node in network.populations]
+    return Plan(network.inputs[0], _ordered(layers, links), links, network.readout)
+
+
+def _chip_layers(chip: ChipNetwork) -> list[Layer]:
+    return [
+        Layer(
+            p.name,
+            p.shape,
+            p.program,
+            _table([p.params[name] for name in p.program.params], p.size, np.int64),
+            _table([p.initial[state.name] for state in p.program.states], p.size, np.int64),
+        )
+        for p in chip.populations
+    ]
+
+
+def _chip_links(chip: ChipNetwork) -> list[Link]:
+    links = []
+    for c in chip.connections:
+        delay, scatter = chip.network_delay(c), chip_scatter(c.synapse)
+        assert delay >= 0, f"{c.name} arrives {-delay} steps before it is sent"
+        links.append(Link(c.name, c.source, c.target, delay, scatter, rule(c, scatter.peak)))
+    return links
+
+
+def _float_layer(node: Neurons) -> Layer:
+    model = node.model
+    assert isinstance(model, Lif)
+    program, neurons = float_lif(features(model)), size(node.shape)
+    values: dict[str, Any] = {name: getattr(model, name) for name in PARAMETERS}
+    values |= {"refractory": model.refractory, "floor": model.floor}
+    initial = [model.initial if state.name == "v" else 0.0 for state in program.states]
+    params = _table([values[name] for name in program.params], neurons, np.float64)
+    return Layer(node.name, node.shape, program, params, _table(initial, neurons, np.float64))
+
+
+def _float_links(network: Network) -> list[Link]:
+    links = []
+    for op in (node for node in network.nodes if isinstance(node, SYNAPSES)):
+        scatter = float_scatter(op)
+        for before in network.into[op.name]:
+            for after in network.out_of[op.name]:
+                links.append(Link(op.name, before.source, after.target, before.delay + after.delay, scatter, NO_RULE))
+    return links
+
+
+def _unfolded(network: Network) -> list[Diagnostic]:
+    """What keeps a float network from being run: nodes and edges that folding would have removed."""
+    found = {}
+    for node in network.nodes:
+        bias = getattr(node, "bias", None)
+        if isinstance(node, Neurons) and not isinstance(node.model, Lif):
+            found[node.name] = "its neurons are given by chip registers"
+        elif not isinstance(node, (Input, Neurons, *SYNAPSES)):
+            found[node.name] = f"it is a {type(node).__name__} layer"
+        elif bias is not None and bool(np.any(bias)):
+            found[node.name] = "its bias is not part of its neurons' drive"
+    found |= {e.target: f"what comes from {e.source} is not synapses between neurons" for e in _loose(network)}
+    fix = "run the passes canonicalize and fold first, or use ranvier.runtimes.reference, which takes any network"
+    return [Diagnostic("RV210", name, f"the simulator cannot run {name}: {why}", fix) for name, why in found.items()]
+
+
+def _loose(network: Network) -> list[Edge]:
+    """Edges that do not join a synapse layer with neurons or the input."""
+    return [
+        e
+        for e in network.edges
+        if isinstance(network.by_name[e.source], SYNAPSES) == isinstance(network.by_name[e.target], SYNAPSES)
+    ]
+
+
+def _ordered(layers: Sequence[Layer], links: Sequence[Link]) -> tuple[Layer, ...]:
+    """``layers`` so that links without delay point forward, else as they stand."""
+    waiting = {layer.name: layer for layer in layers}
+    ordered: list[Layer] = []
+    while waiting:
+        held = {k.target for k in links if k.delay == 0 and k.source in waiting}
+        ready = next((name for name in waiting if name not in held), None)
+        assert ready is not None, f"a loop without delay through {', '.join(waiting)}"
+        ordered.append(waiting.pop(ready))
+    return tuple(ordered)
+
+
+def _table(rows: Sequence[Any], neurons: int, number: type[np.int64] | type[np.float64]) -> Values:
+    table = np.empty((len(rows), neurons), number)
+    for row, value in zip(table, rows, strict=True):
+        row[:] = value
+    return table

@@ -1,0 +1,199 @@
+"""The public functions: load, compile, open, check, verify, targets, and the compiled ``App``."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ranvier.compiler import artifact
+from ranvier.compiler.diagnostics import Diagnostic, Figure, RanvierError
+from ranvier.compiler.ir.network import Coding, Network, Note, ReadoutKind
+from ranvier.compiler.ir.neurons import Compare
+from ranvier.compiler.ir.program import Program
+from ranvier.loading import LoadOptions, load_network
+from ranvier.runtimes.recording import Recording, Records
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ranvier.runtimes.verify import Verification
+    from ranvier.runtimes.verify.run import Progress
+    from ranvier.summary import Report
+    from ranvier.targets.schema import Target
+
+Runtime = Literal["simulator", "oracle", "lava"]
+DEFAULT_TARGET = "loihi2"
+
+
+@dataclass(frozen=True, eq=False)
+class App:
+    """A compiled network: the ``program``, its ``target`` (None if that is not known here), its ``provenance``.
+
+    ``target_sha256`` is the hash of the target file that it was compiled for.
+    """
+
+    program: Program
+    target: "Target | None" = None
+    provenance: Mapping[str, Figure] = field(default_factory=dict)
+    target_sha256: str = ""
+
+    def run(self, x: ArrayLike, record: Records = (), runtime: Runtime = "simulator") -> Recording:
+        """Run on ``x`` (samples, steps, *shape): outputs, predictions, counts, overflows.
+
+        ``record`` names what to keep of every layer: ``spikes``, ``membrane``, ``states``. All runtimes give
+        the same values. Raises ``RanvierError`` when the data do not fit, or the runtime cannot run.
+        """
+        from ranvier.runtimes.verify.executors import executor
+
+        return executor(runtime)(self.program.chip, np.asarray(x), record)
+
+    def save(self, path: str | Path) -> None:
+        """Write the artifact (``.rnv``), the same bytes each time; raises ``RanvierError`` RV409 if it cannot."""
+        artifact.save(self.program, path, provenance=self.provenance, target_sha256=self.target_sha256)
+
+    def emit_lava(self, folder: str | Path) -> Path:
+        """Write a Lava project that runs by itself into ``folder``, and return that folder."""
+        from ranvier.runtimes.lava.emit import emit_project
+
+        emit_project(self.program.chip, Path(folder))
+        return Path(folder)
+
+    def report(self, recording: Recording | None = None) -> "Report":
+        """Layers, cores, memory, roundings and notes; with a ``recording`` also firing rates and energy."""
+        from ranvier.summary import report
+
+        return report(self.program, self.target, recording)
+
+
+def load(  # noqa: PLR0913 one keyword per choice that a source leaves open
+    source: "str | Path | nn.Module",
+    *,
+    dt: float | None = None,
+    method: str | None = None,
+    reset: str | None = None,
+    compare: Compare | None = None,
+    max_spikes: int | None = None,
+    floor: float | None = None,
+    preset: str | None = None,
+    coding: Coding | None = None,
+    readout: ReadoutKind | None = None,
+    sample: object | None = None,
+    steps: int | None = None,
+) -> Network:
+    """The float network in ``source``: a ``.nir`` or ``.net`` file, or a torch module.
+
+    For ``.nir`` files, which leave it open: ``dt`` in seconds per step, ``method`` (euler, exp), ``reset`` (value,
+    subtract, delayed_value, delayed_subtract), ``compare`` (``>``, ``>=``), ``max_spikes`` per step (0: no limit),
+    ``floor`` of the membrane, or the ``preset`` of the exporting program. For torch modules: ``sample``, one input
+    as ``forward`` takes it, and ``steps`` where ``forward`` does a single step. ``coding`` says whether spikes or a
+    current enter, ``readout`` how the answer is read.
+
+    Raises ``RanvierError`` with everything that is missing or cannot be read.
+    """
+    options = LoadOptions(dt, method, reset, compare, max_spikes, floor, preset, coding, readout, sample, steps)
+    return load_network(source, options)
+
+
+def compile(  # noqa: A001 the name of the verb
+    net: Network,
+    target: str | Path = DEFAULT_TARGET,
+    calibrate: ArrayLike | None = None,
+    *,
+    input_bits: int = 8,
+) -> App:
+    """Compile ``net`` for ``target``: a shipped chip's name, or the path of a target file.
+
+    ``calibrate`` (samples, steps, *shape) are inputs on which the float network's ranges are observed, so that
+    scales use the registers well; without them ranges are unknown, and the report says so. ``input_bits`` is
+    the signed width of real-valued inputs on the wire.
+
+    Raises ``RanvierError`` with everything that stands in the way.
+    """
+    from ranvier.compiler.pipeline import Options, build, prepare
+    from ranvier.runtimes.observe import observe
+    from ranvier.targets.load import load_target
+
+    chosen = load_target(target)
+    prepared = prepare(net)
+    data = None if calibrate is None else np.asarray(calibrate)
+    observed = None if data is None else observe(prepared, data)
+    program = build(prepared, chosen, observed, Options(input_bits))
+    provenance: dict[str, Figure] = {"network": net.name, "input_bits": input_bits}
+    if data is not None:
+        content = hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()
+        provenance |= {"calibration_shape": str(data.shape), "calibration_sha256": content}
+    return App(program, chosen, provenance, _target_sha256(target))
+
+
+def open(path: str | Path) -> App:  # noqa: A001 the name of the verb
+    """The compiled network in the artifact at ``path``; raises ``RanvierError`` RV401 to RV408."""
+    from ranvier.targets.load import load_target, target_names
+
+    found = artifact.read(path)
+    name = found.program.target
+    target = load_target(name) if name in target_names() else None
+    return App(found.program, target, found.provenance, found.target_sha256)
+
+
+def check(net: Network, target: str | Path = DEFAULT_TARGET) -> list[Diagnostic]:
+    """Everything that stands in the way of ``net`` on ``target``; what was assumed or rounded as notes.
+
+    The network can be compiled if no diagnostic is an error.
+    """
+    try:
+        program = compile(net, target).program
+    except RanvierError as refused:
+        return list(refused.diagnostics)
+    return [_as_diagnostic(note) for note in (*program.chip.notes, *program.notes)]
+
+
+def verify(
+    app: App,
+    net: Network | None,
+    data: tuple[ArrayLike, ArrayLike | None],
+    runtimes: Sequence[Runtime] = ("simulator",),
+    *,
+    samples_lava: int | None = None,
+    progress: "Progress | None" = None,
+) -> "Verification":
+    """What deploying ``net`` as ``app`` costs on ``data`` (inputs, labels or None), and whether all runtimes agree.
+
+    The first of ``runtimes`` runs all samples and is compared with the float network; the others are compared
+    with it in every spike and state, Lava on the first ``samples_lava`` samples. ``progress(what, done, total)``
+    is called as it goes. Raises ``RanvierError`` for data that do not fit and runtimes that cannot run.
+    """
+    from ranvier.runtimes.verify import verify as verify_program
+
+    inputs, labels = data
+    return verify_program(
+        app.program,
+        net,
+        np.asarray(inputs),
+        labels,
+        runtimes=runtimes,
+        samples_lava=samples_lava,
+        progress=progress,
+    )
+
+
+def targets() -> tuple[str, ...]:
+    """The names of the shipped targets."""
+    from ranvier.targets.load import target_names
+
+    return target_names()
+
+
+def _as_diagnostic(note: Note) -> Diagnostic:
+    return Diagnostic(note.code, note.place, note.text, "nothing has to be done", "note")
+
+
+def _target_sha256(target: str | Path) -> str:
+    from importlib.resources import files
+
+    text = str(target)
+    file = Path(text) if text.endswith(".toml") else files("ranvier.targets") / f"{text}.toml"
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,15 @@
+"""The command line: ``ranvier <verb>``, one file per verb, each a thin shell over the function of that name.
+
+| file | holds |
+|---|---|
+| ``main.py`` | the table of verbs, ``main()``, exit codes |
+| ``verbs.py`` | what all verbs share: options in groups, one answer as text or JSON, errors to exit codes |
+| ``output.py`` | consoles, progress, diagnostics and JSON on them |
+| ``options.py`` | the groups of options |
+| ``sources.py`` | models and data named on the command line |
+| ``tables.py`` | reports and verifications as tables |
+"""
+
+from ranvier.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,99 @@
+"""Where a verb's words go: the answer to standard output, everything else to standard error."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from ranvier.compiler.diagnostics import Diagnostic
+
+Tick = Callable[[str, int, int], None]
+COLORS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a verb found: ``data`` for programs, ``shown`` for people, and whether the answer is yes."""
+
+    data: Mapping[str, object]
+    shown: tuple[RenderableType, ...] = ()
+    ok: bool = True
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a verb speaks: as one JSON object (``json``), silently (``quiet``), or with all details (``verbose``)."""
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    err: Console = field(default_factory=lambda: Console(stderr=True))
+
+    def say(self, text: str) -> None:
+        """A remark about what goes on, on standard error."""
+        if not (self.quiet or self.json):
+            self.err.print(Text(text, style="dim"))
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[Tick]:
+        """A progress bar while something runs, on a terminal only; the tick takes (what, done, total)."""
+        visible = self.err.is_terminal and not (self.quiet or self.json)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self.err, transient=True, disable=not visible) as progress:
+            tasks: dict[str, TaskID] = {what: progress.add_task(what, total=None)}
+
+            def tick(name: str, done: int, total: int) -> None:
+                if name not in tasks:
+                    tasks[name] = progress.add_task(name, total=total)
+                progress.update(tasks[name], completed=done, total=total)
+
+            yield tick
+
+    def show(self, answer: Answer) -> None:
+        """The answer on standard output: tables, or a JSON object, or nothing when quiet."""
+        console = Console()
+        for part in () if self.quiet else answer.shown:
+            console.print(part)
+
+    def refuse(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """All diagnostics on standard error."""
+        for part in drawn(diagnostics):
+            self.err.print(part)
+
+
+def drawn(diagnostics: Iterable[Diagnostic]) -> tuple[RenderableType, ...]:
+    """Diagnostics for people: code, place and message, and the fix below."""
+    parts: list[RenderableType] = []
+    for d in diagnostics:
+        head = Text.assemble((f"{d.severity} {d.code}", COLORS[d.severity]), " ", (d.place, "bold"), ": ", d.message)
+        parts.append(head)
+        if d.severity != "note":
+            parts.append(Padding(Text.assemble(("fix: ", "green"), d.fix), (0, 0, 0, 6)))
+    return tuple(parts)
+
+
+def write_json(values: Mapping[str, object], stream: TextIO) -> None:
+    """One JSON object and a line's end."""
+    stream.write(json.dumps(plain(values), allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> object:
+    """``value`` in JSON's types: arrays as lists, paths as texts, numbers that JSON lacks as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, tuple | list | set | frozenset):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,121 @@
+"""From what a user has, a file or a live module, to a network: the frontend is chosen by suffix or type."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
+from ranvier.compiler.ir.network import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What a source leaves open, None where nothing was said; ``load`` says what each one means."""
+
+    dt: float | None = None
+    method: str | None = None
+    reset: str | None = None
+    compare: str | None = None
+    max_spikes: int | None = None
+    floor: float | None = None
+    preset: str | None = None
+    coding: str | None = None
+    readout: str | None = None
+    sample: object | None = None
+    steps: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that were said."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of source: what users call it, the options it takes, and how it is read."""
+
+    name: str
+    options: tuple[str, ...]
+    read: Callable[[Any, Values], Network]
+
+
+def _nir(path: Path, options: Values) -> Network:
+    from ranvier.frontends.nir import load_nir
+
+    return load_nir(path, **options)
+
+
+def _netx(path: Path, options: Values) -> Network:
+    from ranvier.frontends.netx import load_netx
+
+    return load_netx(path, **options)
+
+
+def _torch(module: "nn.Module", options: Values) -> Network:
+    from ranvier.frontends.torch import load_torch
+
+    if "sample" not in options:
+        fix = "give sample=..., one input as the module's forward takes it"
+        raise error("RV601", type(module).__name__, "a torch module is captured by running it once", fix)
+    return load_torch(module, **options)
+
+
+FILES: Mapping[str, Kind] = {
+    ".nir": Kind(
+        "NIR file",
+        ("dt", "method", "reset", "compare", "max_spikes", "floor", "preset", "coding", "readout"),
+        _nir,
+    ),
+    ".net": Kind("lava-dl file", ("coding", "readout"), _netx),
+}
+MODULE = Kind("torch module", ("sample", "steps", "coding", "readout"), _torch)
+ELSEWHERE: Mapping[str, tuple[str, str]] = {
+    ".rnv": ("is a compiled program, not a network", "use ranvier.open(path), or the verbs that take a program"),
+    ".onnx": ("ONNX files cannot be read yet", "give the torch module itself, or export it as .nir"),
+    ".pt": ("a checkpoint holds weights, not a network", "build the module, load the weights into it, give that"),
+    ".py": ("a Python file is not a network", "give the module object; on the command line file.py:object"),
+}
+
+
+def load_network(source: object, options: LoadOptions) -> Network:
+    """The float network of ``source``; raises ``RanvierError`` for what it cannot be, RV601 to RV604."""
+    kind, place = _kind(source)
+    given = options.given()
+    strangers = [name for name in given if name not in kind.options]
+    if strangers:
+        raise RanvierError(
+            Diagnostic(
+                "RV602",
+                f"option {name}",
+                f"means nothing for a {kind.name} ({place})",
+                f"leave it out; a {kind.name} takes {', '.join(kind.options)}",
+            )
+            for name in strangers
+        )
+    return kind.read(Path(source) if isinstance(source, str) else source, given)
+
+
+def is_module(source: object) -> bool:
+    """Whether ``source`` is a torch module, told without importing torch."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.nn.Module)
+
+
+def _kind(source: object) -> tuple[Kind, str]:
+    if is_module(source):
+        return MODULE, type(source).__name__
+    if not isinstance(source, str | Path):
+        message = f"a {type(source).__name__} is no network"
+        raise error("RV603", "source", message, "give a path (.nir, .net) or a torch module")
+    suffix = Path(source).suffix.lower()
+    if suffix not in FILES:
+        unknown = (f"files ending in {suffix or 'nothing'} are not known", "give a .nir or .net file")
+        message, fix = ELSEWHERE.get(suffix, unknown)
+        raise error("RV604", str(source), message, fix)
+    return FILES[suffix], str(source)

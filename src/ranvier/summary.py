@@ -1,0 +1,131 @@
+"""What a compiled program takes of its chip, layer by layer, as data."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ranvier.compiler.analysis.energy import EnergyReport, energy
+from ranvier.compiler.analysis.events import events
+from ranvier.compiler.analysis.memory import MemoryReport, memory
+from ranvier.compiler.analysis.resources_synapses import fan_in
+from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.chip import ChipNetwork, Population, Rounding
+from ranvier.compiler.ir.network import Note
+from ranvier.compiler.ir.program import Program
+from ranvier.runtimes.recording import Recording
+
+if TYPE_CHECKING:
+    from ranvier.targets.schema import Target
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One population: its neurons and their arithmetic, the synapses that end in it, where it lies.
+
+    Bytes are 0 where the target is not known; ``rate`` is spikes per neuron-step, None without a recording.
+    """
+
+    name: str
+    shape: Shape
+    neurons: int
+    semantics: str
+    synapses: int
+    cores: int
+    weight_bytes: int
+    state_bytes: int
+    latency: int
+    rate: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A program on its chip; ``memory`` is None for an unknown target, ``energy`` without a recording as well."""
+
+    network: str
+    target: str
+    layers: tuple[LayerReport, ...]
+    cores: int
+    chips: int
+    memory: MemoryReport | None
+    energy: EnergyReport | None
+    roundings: tuple[Rounding, ...]
+    notes: tuple[Note, ...]
+
+    @property
+    def neurons(self) -> int:
+        """Neurons of all layers."""
+        return sum(layer.neurons for layer in self.layers)
+
+    @property
+    def synapses(self) -> int:
+        """Synapses of all layers; those that share a kernel's weight count each."""
+        return sum(layer.synapses for layer in self.layers)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Bytes of synapses and states on all cores."""
+        return None if self.memory is None else self.memory.weight_bytes + self.memory.state_bytes
+
+    def to_json(self) -> dict[str, object]:
+        """The whole content as plain values."""
+        return {
+            "network": self.network,
+            "target": self.target,
+            "neurons": self.neurons,
+            "synapses": self.synapses,
+            "cores": self.cores,
+            "chips": self.chips,
+            "memory_bytes": self.memory_bytes,
+            "layers": [asdict(layer) for layer in self.layers],
+            "memory": None if self.memory is None else self.memory.to_json(),
+            "energy": None if self.energy is None else self.energy.to_json(),
+            "roundings": [asdict(rounding) for rounding in self.roundings],
+            "notes": [asdict(note) for note in self.notes],
+        }
+
+
+def report(program: Program, target: "Target | None", recording: Recording | None = None) -> Report:
+    """The report of ``program``; energy needs the ``recording`` of a run, and both need the ``target``."""
+    chip, placement = program.chip, program.placement
+    taken = None if target is None else memory(chip, placement, target)
+    spent = None if target is None or recording is None else _energy(program, target, recording)
+    layers = tuple(_layer(program, population, taken, recording) for population in chip.populations)
+    notes = (*chip.notes, *program.notes)
+    return Report(
+        chip.name, program.target, layers, placement.cores, placement.chips, taken, spent, chip.roundings, notes
+    )
+
+
+def _layer(
+    program: Program, population: Population, taken: MemoryReport | None, recording: Recording | None
+) -> LayerReport:
+    name = population.name
+    cores = {piece.core for piece in program.placement.pieces if piece.population == name}
+    own = None if taken is None else next(layer for layer in taken.layers if layer.name == name)
+    return LayerReport(
+        name,
+        population.shape,
+        population.size,
+        population.program.semantics,
+        _synapses(program.chip, name),
+        len(cores),
+        0 if own is None else own.weight_bytes,
+        0 if own is None else own.state_bytes,
+        population.latency,
+        None if recording is None else _rate(recording, population),
+    )
+
+
+def _synapses(chip: ChipNetwork, population: str) -> int:
+    return sum(int(fan_in(connection.synapse).sum()) for connection in chip.into[population])
+
+
+def _rate(recording: Recording, population: Population) -> float:
+    samples, steps = recording.outputs.shape[:2]
+    return recording.stats[population.name].spikes / (samples * steps * population.size)
+
+
+def _energy(program: Program, target: "Target", recording: Recording) -> EnergyReport:
+    samples, steps = (int(n) for n in np.shape(recording.outputs)[:2])
+    return energy(target, events(program.chip, program.placement, recording.stats, samples, steps))
