@@ -24,10 +24,6 @@ class Counts(Protocol):
     """What an executor counts for one population, over all samples and steps."""
 
     @property
-    def neurons(self) -> int:
-        """Neurons of the population."""
-
-    @property
     def spikes(self) -> int:
         """Spikes sent."""
 

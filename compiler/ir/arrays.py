@@ -19,12 +19,16 @@ A = TypeVar("A", NDArray[np.float64], NDArray[np.int64])
 
 def floats(values: ArrayLike) -> FloatArray:
     """A read-only, contiguous float64 copy-if-needed of ``values``."""
-    return _locked(np.array(values, dtype=np.float64, order="C"))
+    array = np.asarray(values)
+    assert array.dtype.kind in "iubf", "real numbers expected"
+    return _locked(np.array(array, dtype=np.float64, order="C"))
 
 
 def integers(values: ArrayLike) -> IntArray:
     """A read-only, contiguous int64 array of ``values``, which must be whole numbers."""
     array = np.asarray(values)
+    assert array.dtype.kind in "iubf", "whole numbers expected"
+    assert bool(np.all(np.abs(array) < 2.0**62)), "whole numbers below 2**62 expected"
     whole = np.array(array, dtype=np.int64, order="C")
     assert array.dtype.kind in "iub" or bool(np.all(whole == array)), "whole numbers expected"
     return _locked(whole)

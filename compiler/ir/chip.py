@@ -213,6 +213,8 @@ class ChipNetwork:
 
 
 def _weights(values: NDArray[np.int32]) -> Weights:
+    assert values.dtype.kind in "iu", "integer weights expected"
+    assert values.size == 0 or np.abs(values.astype(np.int64)).max() < 2**31, "a weight beyond 32 bits"
     array = np.array(values, dtype=np.int32, order="C")
     array.setflags(write=False)
     return array

@@ -8,6 +8,8 @@ Integer programs compute in exact integers; where a chip's register wraps or cli
 so with an operation. Float programs use the same operations on float64.
 """
 
+import keyword
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -101,11 +103,30 @@ class StepProgram:
         return "\n".join([head, *(f"  {line}" for line in body + lines), f"  send {self.spikes}"])
 
 
+NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+SEMANTICS = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
+LITERAL_LIMIT = 2**62
+CONSTANT_RANGES: Mapping[str, tuple[int, int]] = {
+    "mul_shift": (0, 62),
+    "shift_left": (0, 62),
+    "shift_right": (0, 62),
+    "wrap": (2, 62),
+    "wrap_once": (2, 62),
+    "clip": (-LITERAL_LIMIT, LITERAL_LIMIT),
+}
+BOOL_OPERANDS: Mapping[str, tuple[int, ...]] = {"and": (0, 1), "not": (0,), "where": (0,)}
+
+
 def problems(program: StepProgram) -> list[str]:
-    """What is illegal in ``program``: unknown operations or names, arity, assignments, updates."""
-    found: list[str] = []
+    """What is illegal in ``program``: names, operations, arity, kinds, constants, assignments, updates.
+
+    Executors print the program as source text, so a name must be an identifier and nothing else.
+    """
     kinds: dict[str, str] = dict.fromkeys(program.params, "number")
     kinds |= {state.name: "number" for state in program.states} | {INPUT: "number"}
+    found = [f"{name!r} is no name" for name in (*kinds, *(op.result for op in program.ops)) if not _is_name(name)]
+    if SEMANTICS.fullmatch(program.semantics) is None:
+        found.append(f"{program.semantics!r} is no semantic id")
     if len(kinds) != len(program.params) + len(program.states) + 1:
         found.append("states, parameters and the input need distinct names")
     for op in program.ops:
@@ -115,11 +136,16 @@ def problems(program: StepProgram) -> list[str]:
         kinds[op.result] = OPS[op.kind].result if op.kind in OPS else "number"
     if tuple(name for name, _ in program.updates) != tuple(s.name for s in program.states):
         found.append("every state needs one update, in the order of the states")
-    ends = [*(value for _, value in program.updates), program.spikes, program.membrane]
-    found += [f"{name} is not defined" for name in ends if name not in kinds]
-    if not program.graded and kinds.get(program.spikes) != "bool":
+    updates = [value for _, value in program.updates]
+    found += [f"{name} is not defined" for name in (*updates, program.spikes, program.membrane) if name not in kinds]
+    found += [f"{name} is a bool" for name in (*updates, program.membrane) if kinds.get(name) == "bool"]
+    if not program.graded and kinds.get(program.spikes) == "number":
         found.append("a program that sends numbers must be marked graded")
     return found
+
+
+def _is_name(name: str) -> bool:
+    return NAME.fullmatch(name) is not None and not keyword.iskeyword(name)
 
 
 def _op_problems(op: Op, kinds: Mapping[str, str], domain: Domain) -> list[str]:
@@ -130,9 +156,28 @@ def _op_problems(op: Op, kinds: Mapping[str, str], domain: Domain) -> list[str]:
         return [f"{op.kind} does not exist in {domain} programs"]
     if len(op.args) != spec.operands + spec.constants:
         return [f"{op.kind} takes {spec.operands + spec.constants} arguments, not {len(op.args)}"]
-    found = [f"{arg} is not defined" for arg in op.args if isinstance(arg, str) and arg not in kinds]
-    if any(not isinstance(arg, int) for arg in op.args[spec.operands :]):
-        found.append(f"{op.kind} needs literal integers as its last {spec.constants} arguments")
-    if domain == "int" and any(isinstance(arg, float) for arg in op.args):
-        found.append("a float literal in an integer program")
+    operands, constants = op.args[: spec.operands], op.args[spec.operands :]
+    found = [f"{arg} is not defined" for arg in operands if isinstance(arg, str) and arg not in kinds]
+    found += _kind_problems(op.kind, operands, kinds)
+    if any(type(arg) is not int for arg in constants):
+        return [*found, f"{op.kind} needs literal integers as its last {spec.constants} arguments"]
+    low, high = CONSTANT_RANGES.get(op.kind, (0, 0))
+    ordered = [arg for arg in constants if isinstance(arg, int)]
+    if any(not low <= arg <= high for arg in ordered) or ordered != sorted(ordered):
+        found.append(f"{op.kind} cannot have the constants {ordered}")
+    if spec.lossy and not isinstance(op.args[0], str):
+        found.append(f"{op.kind} of a literal")
+    literals = [arg for arg in operands if not isinstance(arg, str)]
+    if domain == "int" and any(type(arg) is not int or abs(arg) >= LITERAL_LIMIT for arg in literals):
+        found.append("an integer program needs integer literals below 2**62")
+    return found
+
+
+def _kind_problems(kind: str, operands: tuple[Operand, ...], kinds: Mapping[str, str]) -> list[str]:
+    found = []
+    for index, arg in enumerate(operands):
+        wanted = "bool" if index in BOOL_OPERANDS.get(kind, ()) else "number"
+        given = kinds.get(arg, wanted) if isinstance(arg, str) else "number"
+        if given != wanted:
+            found.append(f"operand {arg} of {kind} must be a {wanted}")
     return found

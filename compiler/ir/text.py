@@ -33,7 +33,8 @@ KINDS: Mapping[str, type] = {
         program.Program, program.Placement, program.Piece, program.CoreSite,
     )
 }  # fmt: skip
-MAX_TEXT = 64 * 2**20
+MAX_TEXT = 16 * 2**20
+MAX_TOKENS = 1_000_000
 MAX_DEPTH = 40
 INLINE = 100
 TOKEN = re.compile(
@@ -52,10 +53,13 @@ def dump(value: object) -> tuple[str, Tensors]:
 
 def _write(value: object, tensors: Tensors, path: str, indent: str) -> str:
     if isinstance(value, np.ndarray):
+        assert path not in tensors, f"two tensors at {path}"
         tensors[path] = value
-        return f'tensor("{path}", "{value.dtype}", {_write(value.shape, tensors, path, indent)})'
+        return f'tensor({_quoted(path)}, "{value.dtype}", {_write(value.shape, tensors, path, indent)})'
     if isinstance(value, str):
-        return '"' + "".join(ESCAPES.get(c, c) for c in value) + '"'
+        return _quoted(value)
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | float):
         return repr(value)
     deeper = indent + "  "
@@ -73,9 +77,13 @@ def _write(value: object, tensors: Tensors, path: str, indent: str) -> str:
     return _join(f"{type(value).__name__}(", parts, ")", indent)
 
 
+def _quoted(value: str) -> str:
+    return '"' + "".join(ESCAPES.get(c, c) for c in value) + '"'
+
+
 def _label(value: object, index: int) -> str:
     name = getattr(value, "name", None)
-    return name if isinstance(name, str) and name else str(index)
+    return f"{index}.{name}" if isinstance(name, str) and name else str(index)
 
 
 def _join(opening: str, parts: list[str], closing: str, indent: str) -> str:
@@ -103,7 +111,7 @@ class _Parser:
         self.advance()
 
     def _tokens(self) -> Iterator[tuple[str, str, int]]:
-        position = 0
+        position = count = 0
         while position < len(self.text):
             match = TOKEN.match(self.text, position)
             if match is None or match.lastgroup is None:
@@ -112,7 +120,11 @@ class _Parser:
                 raise self.fail("unexpected character", position)
             yield match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)
             position = match.end()
-        yield "end", "", len(self.text)
+            count += 1
+            if count > MAX_TOKENS:
+                raise self.fail(f"more than {MAX_TOKENS} tokens", position)
+        while True:
+            yield "end", "", len(self.text)
 
     def fail(self, what: str, at: int | None = None) -> RanvierError:
         where = self.at if at is None else at
@@ -147,11 +159,16 @@ class _Parser:
         if kind == "string":
             return re.sub(r"\\.", lambda m: UNESCAPES[m[0]], token[1:-1])
         if kind == "number" or token in {"inf", "nan"}:
-            return int(token) if re.fullmatch(r"-?\d{1,30}", token) else float(token)
+            return self._number(token)
         if token in {"None", "True", "False"}:
             return {"None": None, "True": True, "False": False}[token]
         self.expect("(")
         return self._tensor(depth) if token == "tensor" else self._object(token, depth)
+
+    def _number(self, token: str) -> int | float:
+        if len(token) > 40:
+            raise self.fail("a number of more than 40 characters")
+        return int(token) if re.fullmatch(r"-?\d+", token) else float(token)
 
     def _tuple(self, depth: int) -> tuple[object, ...]:
         items: list[object] = []
@@ -167,8 +184,8 @@ class _Parser:
         while not self.take("}"):
             key = self.value(depth + 1)
             self.expect(":")
-            if not isinstance(key, str):
-                raise self.fail("a string key expected")
+            if not isinstance(key, str) or key in items:
+                raise self.fail("a new string key expected")
             items[key] = self.value(depth + 1)
             if not self.take(","):
                 self.expect("}")
@@ -191,6 +208,8 @@ class _Parser:
         values: dict[str, object] = {}
         while not self.take(")"):
             field = self.token
+            if field in values:
+                raise self.fail(f"{field} is given twice")
             self.advance()
             self.expect("=")
             values[field] = self.value(depth + 1)
@@ -216,7 +235,7 @@ def _matches(value: object, hint: Any) -> bool:
     if origin in (Union, UnionType):
         return any(_matches(value, choice) for choice in inside)
     if origin is Literal:
-        return value in inside
+        return isinstance(value, str) and value in inside
     if origin is np.ndarray:
         return isinstance(value, np.ndarray)
     if origin is tuple:

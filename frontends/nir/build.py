@@ -9,9 +9,9 @@ from ranvier.compiler.ir.arrays import Shape, floats, size
 from ranvier.compiler.ir.linear import LINEAR
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Note, Readout
 from ranvier.compiler.ir.neurons import Lif
+from ranvier.frontends.fields import mismatch
 from ranvier.frontends.hdf5 import read_hdf5
-from ranvier.frontends.nir.fields import RawNode, mismatch
-from ranvier.frontends.nir.graph import INTEGRATORS, NEURONS, SPIKING, RawGraph, read_graph
+from ranvier.frontends.nir.graph import INTEGRATORS, NEURONS, SPIKING, RawGraph, RawNode, read_graph
 from ranvier.frontends.nir.layers import delay_steps, layer
 from ranvier.frontends.nir.loops import Loops, find_loops
 from ranvier.frontends.nir.neurons import neurons
@@ -36,7 +36,7 @@ def _needs(graph: RawGraph) -> Needs:
 
 def _resets_to(node: RawNode) -> bool:
     """Whether the file names a reset value other than 0, which only a reset to a value can mean."""
-    return bool((node.array("v_reset", 0.0) != 0).any())
+    return bool((node.fields.array("v_reset", 0.0) != 0).any())
 
 
 class _Builder:
@@ -109,7 +109,10 @@ class _Builder:
         for name, node in self._built.items():
             taken = node.out_shape if isinstance(node, Input | Neurons) else (node.in_size,)
             wrong = [s for a in into[name] if a in self._built and size(s := self._built[a].out_shape) != size(taken)]
-            self._problems += [mismatch(self._graph.nodes[name], f"{size(taken)} values", s).diagnostics[0] for s in wrong]
+            self._problems += [
+                mismatch("RV107", self._graph.nodes[name].place, f"{size(taken)} values", s).diagnostics[0]
+                for s in wrong
+            ]
 
     def _place(self, name: str, sources: list[str], recurrent: bool) -> bool:
         """Build one node from the shapes of those that lead to it; False where none of them is built."""
@@ -119,7 +122,7 @@ class _Builder:
             return False
         try:
             if name == self._input:
-                self._built[name] = Input(name, node.shape("shape"), self._options.coding)
+                self._built[name] = Input(name, node.fields.shape("shape"), self._options.coding)
             else:
                 self._built[name] = self._node(node, max(arriving, key=len), recurrent)
         except RanvierError as found:
@@ -166,7 +169,7 @@ class _Builder:
         return Readout(last[0], kind), None
 
     def _check_output_shape(self, shape: Shape) -> None:
-        stated = self._graph.nodes[self._output].fields.values.get("shape")
+        stated = self._graph.nodes[self._output].fields.group.values.get("shape")
         if isinstance(stated, np.ndarray) and tuple(stated.ravel().tolist()) != shape:
             text = f"the file says {tuple(stated.ravel()[:8].tolist())}, the layers give {shape}, which is used"
             self.notes.append(Note("RV125", f"node {self._output}", text))

@@ -1,13 +1,14 @@
 """The graph of a NIR file: read, with nested graphs flattened to dotted names."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
+from ranvier.frontends.fields import Fields
 from ranvier.frontends.hdf5 import Group
-from ranvier.frontends.nir.fields import RawNode
 
 MAX_NODES = 2_000
 MAX_EDGES = 10_000
@@ -20,6 +21,22 @@ PASS = "pass"
 """Type given to the inputs and outputs of nested graphs, which hand on what arrives."""
 
 Pair = tuple[str, str]
+_FIX = "export the network again with a current nir package"
+
+
+@dataclass(frozen=True)
+class RawNode:
+    """One node as the file has it: its dotted ``name``, its NIR ``type``, its values and its metadata."""
+
+    name: str
+    type: str
+    fields: Fields
+    metadata: Mapping[str, str | float]
+
+    @property
+    def place(self) -> str:
+        """How diagnostics call this node."""
+        return self.fields.place
 
 
 @dataclass
@@ -75,7 +92,8 @@ def _read_into(graph: RawGraph, group: Group, prefix: str, inherited: dict[str, 
 
 def _node(full: str, kind: str, member: Group, metadata: dict[str, str | float], nested: bool) -> RawNode:
     is_port = nested and kind in ("Input", "Output")
-    return RawNode(full, PASS if is_port else kind, member, metadata | _metadata(member))
+    fields = Fields(member, f"node {full} ({kind})", "RV103", "RV109", _FIX)
+    return RawNode(full, PASS if is_port else kind, fields, metadata | _metadata(member))
 
 
 def _add(graph: RawGraph, node: RawNode) -> None:

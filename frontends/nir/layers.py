@@ -7,7 +7,8 @@ Conventions are torch's (cross-correlation, floor of partial windows, padding co
 from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import FloatArray, Shape, floats, size
 from ranvier.compiler.ir.linear import Conv, Dense, Linear, Pool, Reshape, Scale
-from ranvier.frontends.nir.fields import RawNode, checked_shape, mismatch
+from ranvier.frontends.fields import mismatch
+from ranvier.frontends.nir.graph import RawNode
 
 MAX_SYNAPSES = 2**28
 Padding = tuple[tuple[int, int], ...]
@@ -30,7 +31,7 @@ def layer(node: RawNode, arriving: Shape) -> Linear:
 
 def delay_steps(node: RawNode, dt: float | None) -> int:
     """The delay of a ``Delay`` node in steps: the same whole number for all its elements."""
-    delays = node.array("delay")
+    delays = node.fields.array("delay")
     low, high = float(delays.min()), float(delays.max())
     if low != high:
         raise error(
@@ -54,29 +55,32 @@ def delay_steps(node: RawNode, dt: float | None) -> int:
 
 
 def _dense(node: RawNode, arriving: Shape) -> Dense:
-    weight = node.array("weight")
+    weight = node.fields.array("weight")
     if weight.ndim != 2:
         raise _bad(node, f"its weight has shape {weight.shape}, not (outputs, inputs)", "use one matrix per node")
     if weight.shape[1] != size(arriving):
-        raise mismatch(node, f"{weight.shape[1]} values", arriving)
-    bias = node.array("bias").ravel() if node.type == "Affine" else None
+        raise mismatch("RV107", node.place, f"{weight.shape[1]} values", arriving)
+    bias = node.fields.array("bias").ravel() if node.type == "Affine" else None
     return Dense(node.name, weight, _bias(node, bias, weight.shape[0]))
 
 
 def _conv(node: RawNode, arriving: Shape, axes: int) -> Conv:
-    weight = node.array("weight")
+    weight = node.fields.array("weight")
     if weight.ndim != axes + 2:
         raise _bad(node, f"its weight has shape {weight.shape}, not {axes + 2} axes", "export the convolution again")
-    groups = node.integers("groups", 1, 1, least=1)[0]
+    groups = node.fields.integers("groups", 1, 1, least=1)[0]
     channels = weight.shape[1] * groups
     if weight.shape[0] % groups:
         raise _bad(node, f"{weight.shape[0]} channels do not divide into {groups} groups", "correct groups")
     shape = _image(node, arriving, channels, axes)
-    stride, dilation = node.integers("stride", axes, 1, least=1), node.integers("dilation", axes, 1, least=1)
+    stride, dilation = (
+        node.fields.integers("stride", axes, 1, least=1),
+        node.fields.integers("dilation", axes, 1, least=1),
+    )
     kernel = weight.shape[2:]
     padding = _padding(node, kernel, stride, dilation)
     _check_windows(node, shape, kernel, stride, padding, dilation)
-    bias = node.array("bias", 0.0).ravel()
+    bias = node.fields.array("bias", 0.0).ravel()
     found = _bias(
         node, bias if bias.size > 1 or weight.shape[0] == 1 else floats([bias[0]] * weight.shape[0]), weight.shape[0]
     )
@@ -93,17 +97,17 @@ def _image(node: RawNode, arriving: Shape, channels: int, axes: int) -> Shape:
     """(channels, *spatial) of what arrives; a flat vector takes its spatial shape from the file."""
     if len(arriving) == axes + 1 and arriving[0] == channels:
         return arriving
-    if len(arriving) == 1 and "input_shape" in node.fields.values:
-        shape = (channels, *node.integers("input_shape", axes, least=1))
-        if size(checked_shape(shape, node)) == size(arriving):
+    if len(arriving) == 1 and "input_shape" in node.fields:
+        shape = (channels, *node.fields.integers("input_shape", axes, least=1))
+        if size(node.fields.checked_shape(shape)) == size(arriving):
             return shape
-    raise mismatch(node, f"{channels} channels of {axes} axes each", arriving)
+    raise mismatch("RV107", node.place, f"{channels} channels of {axes} axes each", arriving)
 
 
 def _padding(node: RawNode, kernel: Shape, stride: Shape, dilation: Shape) -> Padding:
     text = node.fields.text("padding")
     if text is None:
-        return tuple((p, p) for p in node.integers("padding", len(kernel), 0))
+        return tuple((p, p) for p in node.fields.integers("padding", len(kernel), 0))
     if text == "valid":
         return ((0, 0),) * len(kernel)
     if text != "same" or any(s != 1 for s in stride):
@@ -117,11 +121,11 @@ def _padding(node: RawNode, kernel: Shape, stride: Shape, dilation: Shape) -> Pa
 
 
 def _pool(node: RawNode, arriving: Shape) -> Pool:
-    kernel = node.integers("kernel_size", 2, least=1)
-    stride = node.integers("stride", 2, least=1)
-    padding = tuple((p, p) for p in node.integers("padding", 2, 0))
+    kernel = node.fields.integers("kernel_size", 2, least=1)
+    stride = node.fields.integers("stride", 2, least=1)
+    padding = tuple((p, p) for p in node.fields.integers("padding", 2, 0))
     if len(arriving) != 3:
-        raise mismatch(node, "(channels, height, width)", arriving)
+        raise mismatch("RV107", node.place, "(channels, height, width)", arriving)
     _check_windows(node, arriving, kernel, stride, padding, (1, 1))
     return Pool(node.name, "sum" if node.type == "SumPool2d" else "average", arriving, kernel, stride, padding)
 
@@ -140,22 +144,22 @@ def _check_windows(
                 "correct kernel, padding and dilation",
             )
         outputs *= (n + lo + hi - span) // s + 1
-    checked_shape((outputs,), node)
+    node.fields.checked_shape((outputs,))
     if outputs * size(kernel) > MAX_SYNAPSES:
         raise _bad(node, f"it has {outputs * size(kernel)} synapses per pair of channels", "use a smaller layer")
 
 
 def _scale(node: RawNode, arriving: Shape) -> Scale:
-    factor = node.array("scale")
+    factor = node.fields.array("scale")
     if factor.size not in (1, size(arriving)):
         per_channel = factor.ndim == len(arriving) and factor.shape[0] == factor.size == arriving[0]
         if not per_channel:
-            raise mismatch(node, f"values of shape {factor.shape}", arriving)
+            raise mismatch("RV107", node.place, f"values of shape {factor.shape}", arriving)
     return Scale(node.name, arriving, factor.reshape(()) if factor.size == 1 else factor.ravel(), floats(0.0))
 
 
 def _flattened(node: RawNode, arriving: Shape) -> Shape:
-    first, last = node.signed("start_dim", 1), node.signed("end_dim", -1)
+    first, last = node.fields.signed("start_dim", 1), node.fields.signed("end_dim", -1)
     count = len(arriving)
     start, end = (d + count if d < 0 else d for d in (first, last))
     if not 0 <= start <= end < count:

@@ -23,8 +23,8 @@ from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import FloatArray, Shape, floats, size
 from ranvier.compiler.ir.network import Neurons
 from ranvier.compiler.ir.neurons import Lif, Reset
-from ranvier.frontends.nir.fields import RawNode, mismatch
-from ranvier.frontends.nir.graph import INTEGRATORS
+from ranvier.frontends.fields import mismatch
+from ranvier.frontends.nir.graph import INTEGRATORS, RawNode
 from ranvier.frontends.nir.reading import Reading
 
 SNAP = 1e-5
@@ -86,10 +86,10 @@ def neurons(node: RawNode, arriving: Shape, reading: Reading, recurrent: bool) -
 
 
 def _parameters(node: RawNode) -> Params:
-    params = {name: node.array(name, infinite=name in _INFINITE) for name in _FIELDS[node.type]}
-    params["v_reset"] = node.array("v_reset", 0.0)
+    params = {name: node.fields.array(name, infinite=name in _INFINITE) for name in _FIELDS[node.type]}
+    params["v_reset"] = node.fields.array("v_reset", 0.0)
     if node.type.startswith("Cuba"):
-        params["w_in"] = node.array("w_in", 1.0)
+        params["w_in"] = node.fields.array("w_in", 1.0)
     for name in ("tau", "tau_mem", "tau_syn"):
         if name in params and bool((params[name] <= 0).any()):
             raise error(
@@ -107,7 +107,7 @@ def _shape(node: RawNode, params: Params, arriving: Shape) -> Shape:
     if size(own) == size(arriving):
         return own if len(own) > len(arriving) else arriving
     if any(p.size > 1 and not _broadcasts(p.shape, arriving) for p in params.values()):
-        raise mismatch(node, f"{size(own)} values of shape {own}", arriving)
+        raise mismatch("RV107", node.place, f"{size(own)} values of shape {own}", arriving)
     return arriving
 
 
@@ -122,7 +122,7 @@ def _spread(node: RawNode, name: str, values: FloatArray, shape: Shape) -> Float
     if values.size == size(shape):
         return values.ravel()
     if not _broadcasts(values.shape, shape):
-        raise mismatch(node, f"{name} of shape {values.shape}", shape)
+        raise mismatch("RV107", node.place, f"{name} of shape {values.shape}", shape)
     return np.broadcast_to(values, shape).ravel()
 
 

@@ -198,9 +198,7 @@ def convolve(
     call: Call, x: Value, weight: torch.Tensor, bias: torch.Tensor | None = None, *args: Any, **kwargs: Any
 ) -> Result:
     """``functional.conv1d`` and ``conv2d``."""
-    return call.each(
-        x, lambda name, shape: layers.conv(name, weight, bias, shape, *args, **kwargs), "conv", id(weight)
-    )
+    return call.each(x, lambda name, shape: layers.conv(name, weight, bias, shape, *args, **kwargs), "conv", id(weight))
 
 
 def average_pool(

@@ -61,9 +61,7 @@ def conv(
     dilations = _spread(dilation, axes)
     pads = _padding(padding, tuple(weight.shape[2:]), dilations)
     offsets = None if bias is None else numbers(bias)
-    return (
-        Conv(name, numbers(weight), shape, offsets, _spread(stride, axes), pads, dilations, groups),
-    )
+    return (Conv(name, numbers(weight), shape, offsets, _spread(stride, axes), pads, dilations, groups),)
 
 
 def average_pool(
@@ -139,7 +137,9 @@ def _convolution(m: nn.Module, name: str, shape: Shape) -> Ops:
     assert isinstance(m, (nn.Conv1d, nn.Conv2d))
     if m.padding_mode != "zeros" and any(_flat(m._reversed_padding_repeated_twice)):
         raise unsupported_option(
-            name, f"padding_mode={m.padding_mode!r} fills the border with other than zeros.", "Use padding_mode='zeros'."
+            name,
+            f"padding_mode={m.padding_mode!r} fills the border with other than zeros.",
+            "Use padding_mode='zeros'.",
         )
     return conv(name, m.weight, m.bias, shape, m.stride, m.padding, m.dilation, m.groups)
 

@@ -66,8 +66,10 @@ class _Live:
 
     def values(self, attribute: str, low: float | None = None, high: float | None = None) -> FloatArray:
         """A parameter as () or (neurons,), clamped as the module does."""
-        return self.spread(getattr(self.module, attribute).clamp(low, high) if low is not None else
-                           getattr(self.module, attribute), attribute)
+        return self.spread(
+            getattr(self.module, attribute).clamp(low, high) if low is not None else getattr(self.module, attribute),
+            attribute,
+        )
 
     def spread(self, tensor: torch.Tensor, attribute: str) -> FloatArray:
         """``tensor`` per neuron."""
@@ -214,17 +216,30 @@ def _check(live: _Live, decay: FloatArray) -> None:
     found = [*_option_problems(live)]
     if np.any(live.threshold < 0):
         found.append(
-            Diagnostic("RV193", live.name, f"the threshold {float(np.min(live.threshold)):g} is negative: the neuron "
-                       "would reset before its first step.", "Use a threshold of zero or more.")
+            Diagnostic(
+                "RV193",
+                live.name,
+                f"the threshold {float(np.min(live.threshold)):g} is negative: the neuron "
+                "would reset before its first step.",
+                "Use a threshold of zero or more.",
+            )
         )
     if np.any(decay < 0) or np.any(decay > 1):
         found.append(
-            Diagnostic("RV193", live.name, f"the membrane keeps {float(np.min(decay)):g} to {float(np.max(decay)):g} of "
-                       "its value per step, outside 0 to 1.", "Choose R*C of at least time_step.")
+            Diagnostic(
+                "RV193",
+                live.name,
+                f"the membrane keeps {float(np.min(decay)):g} to {float(np.max(decay)):g} of "
+                "its value per step, outside 0 to 1.",
+                "Choose R*C of at least time_step.",
+            )
         )
     if np.any(live.values("graded_spikes_factor") == 0):
-        found.append(Diagnostic("RV193", live.name, "graded_spikes_factor is 0: no spike has an effect.",
-                                "Use a factor other than 0."))
+        found.append(
+            Diagnostic(
+                "RV193", live.name, "graded_spikes_factor is 0: no spike has an effect.", "Use a factor other than 0."
+            )
+        )
     if found:
         raise RanvierError(found)
 
@@ -232,23 +247,39 @@ def _check(live: _Live, decay: FloatArray) -> None:
 def _option_problems(live: _Live) -> list[Diagnostic]:
     m, found = live.module, []
     if getattr(m, "inhibition", False):
-        found.append(("inhibition=True lets only the strongest neuron fire while all others are reset as well",
-                      "Train without inhibition, or with lateral weights (RLeaky)."))
+        found.append(
+            (
+                "inhibition=True lets only the strongest neuron fire while all others are reset as well",
+                "Train without inhibition, or with lateral weights (RLeaky).",
+            )
+        )
     if getattr(m, "state_quant", False):
-        found.append(("state_quant changes the states by a function of your own after each step",
-                      "Train without state_quant: the compiler quantizes the states for the target."))
+        found.append(
+            (
+                "state_quant changes the states by a function of your own after each step",
+                "Train without state_quant: the compiler quantizes the states for the target.",
+            )
+        )
     try:
         probe = torch.tensor(PROBE)
         plain = torch.equal(m.spike_grad(probe).float(), (probe > 0).float())
     except (RuntimeError, TypeError, ValueError, IndexError):
         plain = False
     if not plain:
-        found.append(("spike_grad does not give 1 above zero and 0 at or below it in the forward pass",
-                      "Use a surrogate gradient from snntorch.surrogate, whose forward pass is the plain threshold."))
+        found.append(
+            (
+                "spike_grad does not give 1 above zero and 0 at or below it in the forward pass",
+                "Use a surrogate gradient from snntorch.surrogate, whose forward pass is the plain threshold.",
+            )
+        )
     codes = int(getattr(m, "reset_mechanism_val", RESET_CODES[live.reset]))
     if not live.delayed and codes != RESET_CODES[live.reset]:
-        found.append(("reset_mechanism was changed after construction, which with reset_delay=False mixes two resets",
-                      "Construct the neuron with the reset mechanism that you mean."))
+        found.append(
+            (
+                "reset_mechanism was changed after construction, which with reset_delay=False mixes two resets",
+                "Construct the neuron with the reset mechanism that you mean.",
+            )
+        )
     return [Diagnostic("RV190", live.name, f"{text}.", fix) for text, fix in found]
 
 

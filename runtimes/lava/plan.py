@@ -89,7 +89,7 @@ def plan(chip: ChipNetwork, single_run: bool = False) -> Plan:
     return Plan(
         chip,
         tuple(Neurons(p, layers[p.name], p.name in stock) for p in chip.populations),
-        tuple(Synapse(c, wires[c.name], _process(chip, c), chip.by_name[c.source].bits) for c in chip.connections),
+        tuple(Synapse(c, wires[c.name], _process(c), chip.by_name[c.source].bits) for c in chip.connections),
         bool(stock & carrying),
         max(chip.network_delay(c) for c in chip.connections),
     )
@@ -116,7 +116,7 @@ def bias_registers(population: Population) -> tuple[IntArray, IntArray] | None:
     return bias >> exponent, exponent
 
 
-def _process(chip: ChipNetwork, connection: Connection) -> Process:
+def _process(connection: Connection) -> Process:
     kind = connection.synapse.kind
     if kind == "conv" and connection.delay == 0 and not _must_unroll(connection):
         return "Conv"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ranvier.compiler.ir.steps import INPUT, Op, StepProgram
+from ranvier.compiler.ir.steps import Op, StepProgram
 
 EXPRESSIONS: Mapping[str, str] = {
     "add": "{0} + {1}",
@@ -37,5 +37,3 @@ def body(program: StepProgram) -> list[str]:
 def _expression(op: Op) -> str:
     return EXPRESSIONS[op.kind].format(*op.args)
 
-
-assert INPUT == "a", "the templates name the input a"

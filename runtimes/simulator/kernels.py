@@ -24,6 +24,7 @@ Values = NDArray[Any]
 Ints = NDArray[np.int64]
 Window = tuple[int, int, int]
 Rule = tuple[int, int, int]
+Place = tuple[int, int, int]
 
 ROWS_AT_ONCE = 4
 
@@ -76,12 +77,12 @@ def gather(row: Values, senders: Ints, values: Values) -> tuple[int, Any, Any]:
 
 
 @compiled
-def note(events: Ints, place: int, sample: int, step: int, neuron: int) -> None:
+def note(events: Ints, place: Place, neuron: int) -> None:
     """Count an overflow at ``place`` and keep the first by sample, step and neuron."""
-    row = events[place]
+    where, sample, step = place
+    row = events[where]
     row[0] += 1
-    earlier = sample < row[1] or (sample == row[1] and step < row[2])
-    if row[0] == 1 or earlier:
+    if row[0] == 1 or (sample, step, neuron) < (row[1], row[2], row[3]):
         row[1], row[2], row[3] = sample, step, neuron
 
 
@@ -100,22 +101,23 @@ def add_scaled(total: Values, exponent: int, current: Values) -> None:
 
 
 @compiled
-def add_wrapped(
-    total: Ints, rule: Rule, current: Values, events: Ints, place: int, sample: int, step: int
-) -> None:
-    """``current += scaled(total)`` through the registers of the chip, noting what they change."""
+def add_wrapped(total: Ints, rule: Rule, current: Values, events: Ints, place: Place, stride: int, low: int) -> None:
+    """``current += scaled(total)`` through the registers of the chip, noting what they change.
+
+    Entry k belongs to neuron ``low + k * stride``.
+    """
     _, bits, exponent = rule
-    for target in range(total.size):
-        wrapped = (total[target] << (64 - bits)) >> (64 - bits)
-        changed = wrapped != total[target]
+    for k in range(total.size):
+        wrapped = (total[k] << (64 - bits)) >> (64 - bits)
+        changed = wrapped != total[k]
         if exponent > 0:
             scaled = np.int64(np.int32(wrapped << exponent))
             changed = changed or (scaled >> exponent) != wrapped
         else:
             scaled = wrapped >> -exponent
-        current[target] += scaled
+        current[k] += scaled
         if changed:
-            note(events, place, sample, step, target)
+            note(events, place, low + k * stride)
 
 
 @compiled
@@ -145,8 +147,15 @@ def scatter_ones(form: DenseForm, senders: Ints, part: Values, total: Values) ->
 
 @compiled
 def scatter_dense(form: DenseForm, senders: Ints, values: Values, total: Values) -> None:
-    """``total += sum of value * row`` over the senders."""
-    for k in range(senders.size):
+    """``total += sum of value * row`` over the senders; four rows share each load and store."""
+    fours = senders.size - senders.size % ROWS_AT_ONCE
+    for k in range(0, fours, ROWS_AT_ONCE):
+        a, b = form.weight[senders[k]], form.weight[senders[k + 1]]
+        c, d = form.weight[senders[k + 2]], form.weight[senders[k + 3]]
+        x, y, z, w = values[k], values[k + 1], values[k + 2], values[k + 3]
+        for target in range(total.size):
+            total[target] += x * a[target] + y * b[target] + z * c[target] + w * d[target]
+    for k in range(fours, senders.size):
         row, value = form.weight[senders[k]], values[k]
         for target in range(total.size):
             total[target] += value * row[target]
@@ -162,8 +171,11 @@ def scatter_sparse(form: SparseForm, senders: Ints, values: Values, total: Value
 
 
 @compiled
-def scatter_conv(form: ConvForm, senders: Ints, values: Values, total: Values) -> None:
-    """``total`` (pixels, out channels) ``+=`` the kernel of each sender's channel, placed at its position."""
+def scatter_conv(form: ConvForm, senders: Ints, values: Values, total: Values, touched: Values) -> None:
+    """``total`` (pixels, out channels) ``+=`` the kernel of each sender's channel, placed at its position.
+
+    Channels come last, so that the innermost loop runs over them; ``touched`` marks the pixels reached.
+    """
     height, width, _, out_width, per_group = form.shape
     outputs = form.weight.shape[3]
     for k in range(senders.size):
@@ -173,19 +185,11 @@ def scatter_conv(form: ConvForm, senders: Ints, values: Values, total: Values) -
         for i in range(form.down_start[y], form.down_start[y + 1]):
             for j in range(form.across_start[x], form.across_start[x + 1]):
                 pixel = form.down_out[i] * out_width + form.across_out[j]
+                touched[pixel] = 1
                 taps = form.weight[channel, form.down_tap[i], form.across_tap[j]]
+                sums = total[pixel, low : low + outputs]
                 for out in range(outputs):
-                    total[pixel, low + out] += value * taps[out]
-
-
-@compiled
-def channels_first(total: Values, flat: Values) -> None:
-    """(pixels, channels) copied into the flat order of (channels, pixels); ``total`` is cleared."""
-    pixels, channels = total.shape
-    for channel in range(channels):
-        for pixel in range(pixels):
-            flat[channel * pixels + pixel] = total[pixel, channel]
-    total[:] = 0
+                    sums[out] += value * taps[out]
 
 
 @compiled
@@ -207,7 +211,7 @@ def deliver_dense(
             if max(high, -low) > safe:
                 wide[:] = 0
                 scatter_dense(form, senders[:count], values, wide)
-                add_wrapped(wide, rule, row, events, place, sample, step)
+                add_wrapped(wide, rule, row, events, (place, sample, step), 1, 0)
                 continue
             narrow[:] = 0
             if low == 1 and high == 1:
@@ -235,7 +239,7 @@ def deliver_sparse(
             if max(high, -low) > safe:
                 wide[:] = 0
                 scatter_sparse(form, senders[:count], values, wide)
-                add_wrapped(wide, rule, row, events, place, sample, step)
+                add_wrapped(wide, rule, row, events, (place, sample, step), 1, 0)
             else:
                 narrow[:] = 0
                 scatter_sparse(form, senders[:count], values, narrow)
@@ -251,23 +255,28 @@ def deliver_conv(
     safe, _, exponent = rule
     senders, values = np.empty(sent.shape[2] + 1, np.int64), np.empty(sent.shape[2] + 1, np.int64)
     pixels = form.shape[2]
-    channels = current.shape[2] // pixels
+    channels, touched = current.shape[2] // pixels, np.zeros(pixels, np.int8)
     narrow, wide = np.zeros((pixels, channels), np.int32), np.zeros((pixels, channels), np.int64)
-    flat_narrow, flat_wide = np.empty(current.shape[2], np.int32), np.empty(current.shape[2], np.int64)
     for sample in range(sent.shape[0]):
         for step in range(max(first, delay), last):
             count, low, high = gather(sent[sample, step - delay], senders, values)
             row = current[sample, step - first]
             if count == 0:
                 continue
-            if max(high, -low) > safe:
-                scatter_conv(form, senders[:count], values, wide)
-                channels_first(wide, flat_wide)
-                add_wrapped(flat_wide, rule, row, events, place, sample, step)
+            safely = max(high, -low) <= safe
+            if safely:
+                scatter_conv(form, senders[:count], values, narrow, touched)
             else:
-                scatter_conv(form, senders[:count], values, narrow)
-                channels_first(narrow, flat_narrow)
-                add_scaled(flat_narrow, exponent, row)
+                scatter_conv(form, senders[:count], values, wide, touched)
+            for pixel in np.flatnonzero(touched):
+                touched[pixel] = 0
+                if safely:
+                    add_scaled(narrow[pixel], exponent, row[pixel::pixels])
+                    narrow[pixel] = 0
+                else:
+                    where = (place, sample, step)
+                    add_wrapped(wide[pixel], rule, row[pixel::pixels], events, where, pixels, pixel)
+                    wide[pixel] = 0
 
 
 @compiled
@@ -302,15 +311,17 @@ def deliver_conv_float(sent: Values, window: Window, form: ConvForm, current: Va
     first, last, delay = window
     senders, values = np.empty(sent.shape[2] + 1, np.int64), np.empty(sent.shape[2] + 1, np.float64)
     pixels = form.shape[2]
-    total = np.zeros((pixels, current.shape[2] // pixels))
-    flat = np.empty(current.shape[2])
+    total, touched = np.zeros((pixels, current.shape[2] // pixels)), np.zeros(pixels, np.int8)
     for sample in range(sent.shape[0]):
         for step in range(max(first, delay), last):
             count, _, _ = gather(sent[sample, step - delay], senders, values)
+            row = current[sample, step - first]
             if count:
-                scatter_conv(form, senders[:count], values, total)
-                channels_first(total, flat)
-                current[sample, step - first] += flat
+                scatter_conv(form, senders[:count], values, total, touched)
+                for pixel in np.flatnonzero(touched):
+                    touched[pixel] = 0
+                    row[pixel::pixels] += total[pixel]
+                    total[pixel] = 0
 
 
 @compiled

@@ -126,3 +126,83 @@ def _read(path: str | Path, names: tuple[str, ...]) -> Mapping[str, Array]:
     except Exception as damage:  # noqa: BLE001 - zlib.error and struct.error on damaged members
         fix = "save it again with np.savez or np.savez_compressed"
         raise error("RV160", place, f"this .npz file is damaged: {damage}", fix) from None
+
+
+def _check_sizes(place: str, members: list[zipfile.ZipInfo], file_bytes: int) -> None:
+    total = sum(info.file_size for info in members)
+    if total > min(MAX_BYTES, MAX_EXPANSION * file_bytes + 2**20):
+        fix = "save the data again, or split them over several files"
+        text = f"its arrays claim {total} bytes, {total // max(file_bytes, 1)} times the file's size"
+        raise error("RV161", place, text, fix, bytes=total)
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Array:
+    """One array, its header checked against the member's size before it is read; objects are refused."""
+    with archive.open(info) as stream:
+        version = npy.read_magic(stream)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(stream)
+    if dtype.hasobject or dtype.kind not in "biuf":
+        text = f"{info.filename} has type {dtype}; only numbers are read, never pickled objects"
+        raise error("RV163", place, text, "save plain numeric arrays")
+    wanted = math.prod(shape) * dtype.itemsize
+    if min(shape, default=1) < 0 or wanted > info.file_size:
+        text = f"{info.filename} claims shape {shape}, {wanted} bytes, in {info.file_size}"
+        raise error("RV161", place, text, "save the data again: the file is damaged", bytes=wanted)
+    with archive.open(info) as stream:
+        return np.asarray(npy.read_array(stream, allow_pickle=False))
+
+
+def _check_inputs(inputs: Array, place: str, bin_us: float | None) -> None:
+    if inputs.ndim < 2 or inputs.size == 0:
+        text = f"'inputs' has shape {inputs.shape}, not (samples, steps, *shape) or (samples, *shape)"
+        raise error("RV165", place, text, "save one row per sample")
+    if inputs.dtype.kind == "f" and not bool(np.isfinite(inputs).all()):
+        raise error("RV165", place, "'inputs' contains NaN or infinity", "clean the data first")
+    if bin_us is not None:
+        raise error("RV166", place, "bin_us bins events, but this file has ready inputs", "leave bin_us out")
+
+
+def _labels(arrays: Mapping[str, Array], place: str) -> NDArray[np.int64] | None:
+    labels = arrays.get("labels")
+    if labels is None:
+        return None
+    if labels.ndim != 1 or not bool(np.all(np.isfinite(labels) & (labels == np.rint(labels)))):
+        text = f"'labels' of shape {labels.shape} and type {labels.dtype} are not class numbers"
+        raise error("RV164", place, text, "save labels as a vector of integers")
+    return labels.astype(np.int64)
+
+
+def _events(arrays: Mapping[str, Array], place: str, shape: tuple[int, int, int] | None) -> Events:
+    """The events of the file, their lengths, offsets, addresses and times checked."""
+    x, y, p, t_us, offsets = (arrays[name] for name in EVENTS)
+    lengths = {name: arrays[name].shape for name in EVENTS[:4]}
+    whole = all(arrays[n].dtype.kind in "biu" for n in EVENTS) and offsets.ndim == 1 and offsets.size > 1
+    if len(set(lengths.values())) != 1 or x.ndim != 1 or not whole:
+        text = f"x, y, p and t_us must be equally long integer vectors with offsets; they have {lengths}"
+        raise error("RV167", place, text, "save one integer per event in each of them")
+    bounds = offsets.astype(np.int64)
+    if bounds[0] != 0 or bounds[-1] != x.size or bool((np.diff(bounds) < 0).any()):
+        text = f"offsets run from {bounds[0]} to {bounds[-1]} for {x.size} events, and must not fall"
+        raise error("RV167", place, text, "offsets[i] is the first event of sample i, the last is the number of events")
+    lowest = min((int(a.min(initial=0)) for a in (x, y, p, t_us)), default=0)
+    highest = tuple(int(a.max(initial=0)) for a in (p, y, x))
+    frame = shape or (max(highest[0], 1) + 1, highest[1] + 1, highest[2] + 1)
+    if lowest < 0 or any(h >= n for h, n in zip(highest, frame, strict=True)):
+        text = f"addresses reach (p, y, x) = {highest}, from {lowest}, outside the frame {frame}"
+        raise error("RV167", place, text, "give the sensor's shape (polarities, rows, columns)")
+    return Events(x, y, p, t_us, bounds, frame)
+
+
+def _binned(events: Events, place: str, bin_us: float | None, steps: int | None, binary: bool) -> Array:
+    if bin_us is None or not 0 < bin_us < math.inf:
+        fix = "say the length of a time step, e.g. bin_us=1000"
+        raise error("RV166", place, f"this file holds events and bin_us is {bin_us}", fix)
+    if steps is not None and steps < 1:
+        raise error("RV166", place, f"steps is {steps}", "give at least one step")
+    count = steps if steps is not None else int(int(events.t_us.max(initial=0)) // bin_us) + 1
+    wanted = count * (events.offsets.size - 1) * math.prod(events.shape)
+    if wanted > MAX_FRAME_BYTES:
+        text = f"{count} steps of {bin_us} us for {events.offsets.size - 1} samples take {wanted} bytes"
+        raise error("RV161", place, text, "use longer bins, fewer steps or fewer samples", bytes=wanted)
+    return events.frames(bin_us, count, binary)

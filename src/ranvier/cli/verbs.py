@@ -118,6 +118,6 @@ def _report_bug(name: str, output: Output, bug: Exception) -> None:
     trace = "".join(traceback.format_exception(bug))
     message = f"{type(bug).__name__}: {bug}"
     fix = f"this is a fault of Ranvier: please report it with the command, the lines above and: {where}"
-    found = Diagnostic("RV700", f"ranvier {name}", message, fix)
+    found = Diagnostic("RV690", f"ranvier {name}", message, fix)
     sys.stderr.write(trace)
     _refuse(name, output, (found,))

@@ -61,7 +61,7 @@ def two_layers(edges: tuple[Edge, ...]) -> Network:
             Neurons("n1", (2,), Lif()),
             Dense("b", np.eye(2)),
             Neurons("n2", (2,), Lif()),
-            Dense("back", np.eye(2)),
+            *((Dense("back", np.eye(2)),) if edges else ()),
         ),
         (Edge("input", "a"), Edge("a", "n1"), Edge("n1", "b"), Edge("b", "n2"), *edges),
         Readout("n2"),

@@ -1,0 +1,34 @@
+"""``ranvier check``: everything that stands between a model and a chip, with its fix."""
+
+from rich.text import Text
+
+from ranvier import api
+from ranvier.cli.options import TARGET, ModelName, ModelOptions, TargetName
+from ranvier.cli.output import Answer, Output, drawn
+from ranvier.cli.sources import read_model
+
+
+def check(model: ModelName, options: ModelOptions, output: Output, target: TargetName = TARGET) -> Answer:
+    """Say what stands in the way of a model on a chip, all at once, each with its fix."""
+    with output.working("checking"):
+        network = read_model(model, options)
+        found = [*api.check(network, target)]
+    errors = sum(diagnostic.severity == "error" for diagnostic in found)
+    layers, neurons = len(network.populations), sum(_size(p.shape) for p in network.populations)
+    data = {
+        "network": network.name,
+        "target": target,
+        "layers": layers,
+        "neurons": neurons,
+        "diagnostics": [diagnostic.to_json() for diagnostic in found],
+    }
+    verdict = "cannot be compiled" if errors else "can be compiled"
+    line = Text(f"{network.name} ({layers} layers, {neurons:,} neurons) {verdict} for {target}", style="bold")
+    return Answer(data, (*drawn(found), line), not errors)
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    neurons = 1
+    for extent in shape:
+        neurons *= extent
+    return neurons

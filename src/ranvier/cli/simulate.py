@@ -1,0 +1,89 @@
+"""``ranvier simulate``: run a program on data."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import RenderableType
+from rich.text import Text
+from typer import Option
+
+from ranvier import api
+from ranvier.cli.options import DataFile, DataOptions, ProgramFile, RuntimeName
+from ranvier.cli.output import Answer, Output
+from ranvier.cli.sources import read_data
+from ranvier.cli.tables import percent, report_tables
+from ranvier.compiler.diagnostics import error
+from ranvier.data import Samples
+from ranvier.runtimes.recording import Recording
+from ranvier.runtimes.verify.overflow import diagnose, locate
+from ranvier.runtimes.verify.statistics import wilson
+
+Executor = Annotated[RuntimeName, Option("--runtime", "-r", help="What runs the program.")]
+Results = Annotated[
+    Path | None,
+    Option("--output", "-o", help="Write outputs, predictions and the spikes of every layer to this .npz file."),
+]
+
+
+def simulate(
+    program: ProgramFile,
+    data_file: DataFile,
+    data: DataOptions,
+    output: Output,
+    runtime: Executor = RuntimeName.simulator,
+    result: Results = None,
+) -> Answer:
+    """Run a program on data, bit for bit as on the chip, and say what it predicts."""
+    with output.working("simulating"):
+        app = api.open(program)
+        samples = read_data(data_file, app.program.chip.ports[0].shape, data)
+        recording = app.run(samples.inputs, ("spikes",) if result else (), runtime.value)
+        if result is not None:
+            _write(result, recording)
+    found = diagnose(locate(app.program.chip, recording.overflows))
+    report = app.report(recording)
+    values: dict[str, object] = {
+        "program": program,
+        "runtime": runtime.value,
+        "samples": len(samples),
+        "steps": samples.inputs.shape[1],
+        "seconds": recording.seconds,
+        "predictions": recording.predictions,
+        "layers": {name: vars(stats) for name, stats in recording.stats.items()},
+        "energy": None if report.energy is None else report.energy.to_json(),
+        "output": result,
+        "diagnostics": [diagnostic.to_json() for diagnostic in found],
+    } | _accuracy(recording.predictions, samples)
+    if not output.json:
+        output.refuse(found)
+    shown: tuple[RenderableType, ...] = (*report_tables(report, output.verbose), Text(_sentence(values)))
+    return Answer(values, shown)
+
+
+def _accuracy(predictions: NDArray[np.int64], samples: Samples) -> dict[str, object]:
+    if samples.labels is None:
+        return {"accuracy": None, "interval": None}
+    right = int((predictions == samples.labels).sum())
+    return {"accuracy": right / len(samples), "interval": wilson(right, len(samples))}
+
+
+def _sentence(values: dict[str, Any]) -> str:
+    ran = f"{values['samples']} samples of {values['steps']} steps in {values['seconds']:.2f} s ({values['runtime']})"
+    if values["accuracy"] is None:
+        counts = Counter(values["predictions"].tolist())
+        return f"{ran}; predictions: " + ", ".join(f"{n} of class {c}" for c, n in sorted(counts.items()))
+    low, high = values["interval"]
+    return f"{ran}; accuracy {percent(values['accuracy'])}, 95 % interval {100 * low:.2f} to {percent(high)}"
+
+
+def _write(path: Path, recording: Recording) -> None:
+    spikes = {f"spikes/{name}": array for name, array in recording.spikes.items()}
+    try:
+        with path.open("wb") as file:
+            np.savez_compressed(file, outputs=recording.outputs, predictions=recording.predictions, **spikes)
+    except OSError as problem:
+        message = f"cannot be written: {problem.strerror or problem}"
+        raise error("RV617", str(path), message, "choose a folder that can be written") from problem

@@ -1,0 +1,106 @@
+"""Models and data as the command line names them."""
+
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranvier.cli.options import DataOptions, ModelOptions
+from ranvier.compiler.diagnostics import RanvierError, error
+from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.network import Network
+from ranvier.data import Samples, load_data
+from ranvier.loading import is_module, load_network
+
+PYTHON_OBJECT = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[A-Za-z_]\w*))?")
+SHAPE = re.compile(r"\d{1,9}(,\d{1,9})*")
+MAX_SAMPLE = 2**27
+
+
+def read_model(model: str, options: ModelOptions) -> Network:
+    """The network that ``model`` names: a file's path, or ``file.py:name``, which runs that file."""
+    sample = None if options.sample is None else read_sample(options.sample)
+    named = PYTHON_OBJECT.fullmatch(model)
+    if named is None:
+        return load_network(model, options.load_options(sample))
+    module = _module(Path(named["file"]), named["name"])
+    if sample is not None:
+        torch: Any = sys.modules["torch"]  # the user's file has imported it
+        sample = torch.from_numpy(sample)
+    return load_network(module, options.load_options(sample))
+
+
+def read_sample(text: str) -> NDArray[Any]:
+    """The first of the ``inputs`` of an ``.npz`` file, or noise from 0 to 1 of a shape such as ``1,28,28``."""
+    if not SHAPE.fullmatch(text):
+        return np.ascontiguousarray(load_data(text).inputs[:1], dtype=np.float32)
+    shape = tuple(map(int, text.split(",")))
+    if not 0 < np.prod([float(n) for n in shape]) <= MAX_SAMPLE:
+        raise error("RV611", "option sample", f"shape {shape} is empty or too large", "give the shape of one input")
+    return np.random.default_rng(0).random(shape, dtype=np.float32)
+
+
+def read_data(path: Path, shape: Shape, options: DataOptions) -> Samples:
+    """The data for an input of ``shape``: inputs (samples, steps, *shape); static ones are repeated."""
+    image = (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
+    timed = options.bin_us is not None
+    steps = options.steps if timed else None
+    samples = load_data(path, bin_us=options.bin_us, steps=steps, shape=image if timed else None)
+    if options.samples is not None:
+        samples = samples[: options.samples]
+    inputs = samples.inputs
+    if inputs.shape[1:] == shape:
+        if options.steps is None:
+            fix = "say for how many steps each input is shown: --steps 20"
+            raise error("RV612", str(path), "the inputs are static: they have no axis of steps", fix)
+        inputs = np.repeat(inputs[:, None], options.steps, axis=1)
+    elif options.steps is not None:
+        inputs = inputs[:, : options.steps]
+    return Samples(inputs, samples.labels)
+
+
+def _module(file: Path, name: str | None) -> object:
+    """The torch module that ``name`` stands for in a Python file: an object, a class, or a function."""
+    if not file.is_file():
+        raise error("RV613", str(file), "there is no such file", "check the path")
+    if name is None:
+        fix = f"name the module, its class, or a function that returns it: {file}:net"
+        raise error("RV614", str(file), "a Python file can hold many objects", fix)
+    try:
+        found = getattr(_executed(file), name, None)
+        if not is_module(found) and (inspect.isclass(found) or inspect.isfunction(found)):
+            found = found()
+    except RanvierError:
+        raise
+    except Exception as problem:
+        line = next((f.lineno for f in reversed(traceback.extract_tb(problem.__traceback__)) if f.filename == str(file)), 0)
+        message = f"the file fails with {type(problem).__name__}: {problem}"
+        place = f"{file}:{line}" if line else str(file)
+        raise error("RV615", place, message, "correct the file; try it with python first") from problem
+    if not is_module(found):
+        kind = "there is none of this name" if found is None else f"it is a {type(found).__name__}"
+        fix = "name a torch.nn.Module, its class, or a function without arguments that returns it"
+        raise error("RV616", f"{file}:{name}", f"no torch module: {kind}", fix)
+    return found
+
+
+def _executed(file: Path) -> ModuleType:
+    """The module of a Python file, its own folder first on the path, as Python itself would have it."""
+    spec = importlib.util.spec_from_file_location(f"_user_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
+    return module

@@ -1,0 +1,151 @@
+"""Reports, verifications and findings as tables for people."""
+
+from collections.abc import Iterable
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ranvier.cli.output import drawn
+from ranvier.compiler.analysis.energy import EnergyReport
+from ranvier.compiler.diagnostics import Diagnostic
+from ranvier.compiler.ir.chip import Rounding
+from ranvier.compiler.ir.network import Note
+from ranvier.runtimes.verify import Verification
+from ranvier.summary import LayerReport, Report
+
+UNITS = ("B", "KiB", "MiB", "GiB")
+
+
+def table(title: str, *columns: str) -> Table:
+    """An empty table, columns whose name ends with ``#`` aligned to the right."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for column in columns:
+        made.add_column(column.removesuffix("#"), justify="right" if column.endswith("#") else "left")
+    return made
+
+
+def report_tables(report: Report, verbose: bool) -> tuple[RenderableType, ...]:
+    """The layers of a program and what they take; with ``verbose`` every rounding."""
+    layers = table(
+        f"{report.network} on {report.target}",
+        "layer", "shape", "neurons#", "neuron", "synapses#", "cores#", "weights#", "state#", "rate#",
+    )  # fmt: skip
+    for layer in report.layers:
+        layers.add_row(*_layer_cells(layer))
+    parts: list[RenderableType] = [layers, _totals(report)]
+    if report.energy is not None:
+        parts.append(Text(f"energy: {energy_text(report.energy)}"))
+    parts += roundings_table(report.roundings, None if verbose else 5)
+    return (*parts, *notes(report.notes))
+
+
+def _layer_cells(layer: LayerReport) -> tuple[str, ...]:
+    return (
+        layer.name,
+        shape_text(layer.shape),
+        f"{layer.neurons:,}",
+        layer.semantics,
+        f"{layer.synapses:,}",
+        str(layer.cores),
+        bytes_text(layer.weight_bytes),
+        bytes_text(layer.state_bytes),
+        "-" if layer.rate is None else f"{layer.rate:.4f}",
+    )
+
+
+def _totals(report: Report) -> Text:
+    taken = "" if report.memory_bytes is None else f", {bytes_text(report.memory_bytes)}"
+    cores = plural(report.cores, "core")
+    return Text(f"{report.neurons:,} neurons, {report.synapses:,} synapses, {cores}, {plural(report.chips, 'chip')}{taken}")
+
+
+def roundings_table(roundings: Iterable[Rounding], most: int | None) -> list[RenderableType]:
+    """The roundings by relative error, largest first, at most ``most`` of them."""
+    ordered = sorted(roundings, key=lambda r: -r.relative)
+    if not ordered:
+        return []
+    made = table("roundings, largest first", "layer", "parameter", "worst error#", "relative#")
+    for r in ordered[:most]:
+        made.add_row(r.place, r.parameter, f"{r.worst:.3g}", f"{100 * r.relative:.3g} %")
+    left = len(ordered) - len(ordered[:most])
+    return [made, *([Text(f"and {left} smaller ones (-v shows all)", style="dim")] if left else [])]
+
+
+def notes(found: Iterable[Note]) -> tuple[RenderableType, ...]:
+    """The notes of a program, one a line."""
+    return drawn(Diagnostic(note.code, note.place, note.text, "", "note") for note in found)
+
+
+def verification_tables(v: Verification) -> tuple[RenderableType, ...]:
+    """Accuracies, agreement per layer, comparisons of executors, and what deserves attention."""
+    parts: list[RenderableType] = [summary_table(v)]
+    if v.agreement:
+        layers = table("float against deployed", "layer", "equal spikes#", "float rate#", "rate#")
+        for name, a in v.agreement.items():
+            layers.add_row(name, f"{100 * a.fraction:.3f} %", f"{a.float_rate:.4f}", f"{a.rate:.4f}")
+        parts.append(layers)
+    if v.comparisons:
+        made = table(f"executors against {v.runtime}", "runtime", "samples#", "spikes#", "states#", "disagreements#")
+        for c in v.comparisons:
+            made.add_row(c.runtime, str(c.samples), f"{c.spikes:,}", f"{c.states:,}", f"{c.disagreements:,}")
+        parts.append(made)
+    return (*parts, *drawn(v.diagnostics))
+
+
+def summary_table(v: Verification) -> Table:
+    """The figures of a verification, one a line."""
+    made = table(f"{v.network} on {v.target}: {v.samples} samples of {v.steps} steps", "figure", "value#")
+    for name, value in verification_rows(v):
+        made.add_row(name, value)
+    return made
+
+
+def verification_rows(v: Verification) -> list[tuple[str, str]]:
+    """The figures of a verification as name and text."""
+    rows = []
+    if v.float_accuracy is not None:
+        rows.append(("float accuracy", percent(v.float_accuracy)))
+    if v.accuracy is not None:
+        rows.append(("deployed accuracy", percent(v.accuracy)))
+    if v.interval is not None:
+        low, high = v.interval
+        rows.append(("its 95 % Wilson interval", f"{100 * low:.2f} to {percent(high)}"))
+    if v.same_predictions is not None:
+        rows.append(("same predictions as float", percent(v.same_predictions)))
+    if v.comparisons:
+        compared = ", ".join(c.runtime for c in v.comparisons)
+        rows.append((f"spikes compared, {v.runtime} with {compared}", f"{v.spikes_compared:,}"))
+        rows.append(("disagreements", f"{v.disagreements:,}"))
+    return rows
+
+
+def energy_text(e: EnergyReport) -> str:
+    """Energy per inference with its band and what its constants are."""
+    if e.dynamic_nj is None:
+        return "not known"
+    band = e.dynamic_nj
+    span = "" if band.low is None or band.high is None else f" ({band.low / 1e3:.3g} to {band.high / 1e3:.3g})"
+    basis = "" if e.own else f", estimated with the constants of {e.basis}"
+    return f"{band.value / 1e3:.3g} uJ per inference{span}, dynamic{basis}"
+
+
+def percent(share: float) -> str:
+    """A share as per cent."""
+    return f"{100 * share:.2f} %"
+
+
+def bytes_text(count: int) -> str:
+    """A number of bytes in a unit that keeps it short."""
+    power = min(max(count.bit_length() - 1, 0) // 10, len(UNITS) - 1)
+    return f"{count / 1024**power:.1f} {UNITS[power]}" if power else f"{count} B"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as 2x34x34."""
+    return "x".join(map(str, shape)) or "1"
+
+
+def plural(count: int, what: str) -> str:
+    """``1 core``, ``2 cores``."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
