@@ -146,7 +146,7 @@ def _stand_in(data: _Table, lines: dict[KeyPath, int], file: str) -> list[Diagno
         return [Diagnostic("RV506", place, f"energy.stand_in: there is no basis {basis!r} in {chip!r}", fix)]
     for _, table in _tables(costs):
         if "src" in table:
-            table |= {"basis": "estimate", "conf": "low", "note": f"{chip} constant standing in"}
+            table |= {"conf": "low", "note": f"{chip} constant standing in"}
     energy["bases"][f"{chip}.{basis}"] = costs
     return []
 

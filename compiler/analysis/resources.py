@@ -47,7 +47,7 @@ class Demand:
             self.out_slots + other.out_slots,
             self.synapse_bits + other.synapse_bits,
             self.profiles | other.profiles,
-            self.thresholds,
+            self.thresholds | other.thresholds,
             self.formats | other.formats,
             max(self.max_delay, other.max_delay),
         )

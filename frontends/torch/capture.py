@@ -40,7 +40,7 @@ class Site:
 class Event:
     """One call: ``name`` is the module's path or the function's name; tensors are kept alive in it.
 
-    ``seen`` holds copies of a neuron's weighted input and of its spikes, which later code may overwrite.
+    ``seen`` holds copies of what later code may overwrite: a neuron's arguments and results, fresh constants.
     """
 
     kind: Kind
@@ -150,7 +150,9 @@ class _Recorder(TorchFunctionMode):
         name = resolve_name(func) or getattr(func, "__name__", str(func))
         if not name.endswith("__set__"):
             site = _site(sys._getframe(1), self.scope[-1] if self.scope else "")
-            self.events.append(Event("function", name, site, args, kwargs, out))
+            made = name.endswith("_like") or ".new_" in name or not any(True for _ in tensors((args, kwargs)))
+            seen = tuple(t.clone() for t in tensors(out)) if made else ()
+            self.events.append(Event("function", name, site, args, kwargs, out, seen))
         return out
 
 

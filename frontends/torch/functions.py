@@ -4,6 +4,7 @@ A handler takes the function's own arguments, tensors replaced by their meanings
 result. Functions without a handler make their result opaque, which is refused only where it matters.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -191,7 +192,8 @@ def matmul(call: Call, x: Value, y: Meaning) -> Result:
 
 def linear(call: Call, x: Value, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Result:
     """``functional.linear``."""
-    return call.each(x, lambda name, shape: layers.dense(name, weight, bias, shape), "linear", id(weight))
+    key = _content(call, weight, bias)
+    return call.each(x, lambda name, shape: layers.dense(name, weight, bias, shape), "linear", key)
 
 
 def convolve(
@@ -261,6 +263,16 @@ def activation(call: Call, *_args: Any, **_kwargs: Any) -> Result:
 def max_pool(call: Call, *_args: Any, **_kwargs: Any) -> Result:
     """A maximum over space."""
     raise layers.max_pool(str(call.site), call.event.name)
+
+
+def _content(call: Call, *constants: torch.Tensor | None) -> str:
+    """A key for weights by value: the same numbers may come as a new tensor in each step."""
+    digest = hashlib.sha256()
+    for constant in constants:
+        if constant is not None and not isinstance(constant, torch.Tensor):
+            raise not_linear(call.site, "a weight that depends on the input")
+        digest.update(b"none" if constant is None else layers.numbers(constant).tobytes())
+    return digest.hexdigest()
 
 
 def _reduce(call: Call, x: Value, dim: Any, keepdim: bool, kind: Any) -> Value:

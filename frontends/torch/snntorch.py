@@ -34,13 +34,15 @@ class Described:
     """A neuron module in the network's terms.
 
     ``recurrent`` leads from the spikes of one step to the input of the next, ``feedback`` likewise carries a
-    reset that no leak can express; ``amplitude`` is what a spike is worth to the layers that follow.
+    reset that no leak can express; ``amplitude`` is what a spike is worth to the layers that follow;
+    ``shows_reset`` tells that the module returns the membrane after the reset.
     """
 
     model: Lif
     recurrent: Linear | None
     feedback: Linear | None
     amplitude: FloatArray
+    shows_reset: bool
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ def _described(
         model = Lif(**_arrays(common | {"reset_amount": amount}), reset="subtract")
     else:
         model = Lif(**_arrays(common | {"reset_amount": live.threshold}), reset="subtract", late_guard=True)
-    return Described(model, recurrent, feedback, live.values("graded_spikes_factor"))
+    shows_reset = not delayed and live.reset != "none"
+    return Described(model, recurrent, feedback, live.values("graded_spikes_factor"), shows_reset)
 
 
 def _arrays(values: Mapping[str, FloatArray | float]) -> dict[str, Any]:

@@ -36,4 +36,3 @@ def body(program: StepProgram) -> list[str]:
 
 def _expression(op: Op) -> str:
     return EXPRESSIONS[op.kind].format(*op.args)
-

@@ -4,6 +4,7 @@ Lava itself waits for all processes of a failed run, and the others wait for the
 hangs and the traceback is lost. Here a thread looks at them, prints the traceback and exits.
 """
 
+import contextlib
 import os
 import sys
 import threading
@@ -24,6 +25,17 @@ def run_watched(process: Any, condition: Any, run_cfg: Any) -> None:
         raise
 
 
+def end_run(process: Any) -> None:
+    """Kill the processes of a run and free its shared memory; ``stop()`` may wait for them for ever."""
+    messaging = getattr(process.runtime, "_messaging_infrastructure", None)
+    if messaging is None:
+        return
+    for actor in messaging.actors:
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # Lava has joined and closed it already
+            actor.kill()
+    messaging.smm.shutdown()
+
+
 def _look(process: Any) -> None:
     while True:
         time.sleep(EVERY_S)
@@ -39,6 +51,7 @@ def _exit_if_failed(process: Any) -> None:
     if texts:
         sys.stderr.write("\n".join(texts))
         sys.stderr.flush()
+        end_run(process)
         os._exit(EXIT_CODE)
 
 

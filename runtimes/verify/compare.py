@@ -50,14 +50,10 @@ def compare_executors(base: Side, other: Side, layers: Sequence[str], offset: in
                 found = _difference(base, other, position, layer, quantity, (left, right), spot, offset)
                 first = earliest(first, found)
     samples = base.recording.predictions.size
-    return Comparison(
-        other.runtime, base.runtime, samples, spikes, fired, states, wrong, first, tuple(missing)
-    )
+    return Comparison(other.runtime, base.runtime, samples, spikes, fired, states, wrong, first, tuple(missing))
 
 
-def compare_deployed(
-    source: Side, deployed: Side, layers: Sequence[str], offset: int = 0
-) -> dict[str, Agreement]:
+def compare_deployed(source: Side, deployed: Side, layers: Sequence[str], offset: int = 0) -> dict[str, Agreement]:
     """Agreement of each layer that both sides have, by its spikes."""
     found = {}
     for position, layer in enumerate(layers):

@@ -32,9 +32,7 @@ def of_comparison(comparison: Comparison) -> list[Diagnostic]:
         found.append(Diagnostic("RV502", first.layer, text, fix, "error", figures))
     for missing in comparison.missing:
         text = f"{names} did not both record it in one shape, so that nothing shows their agreement"
-        found.append(
-            Diagnostic("RV503", missing, text, f"report it with what the {comparison.runtime} run printed")
-        )
+        found.append(Diagnostic("RV503", missing, text, f"report it with what the {comparison.runtime} run printed"))
     return found
 
 

@@ -24,9 +24,7 @@ def check_labels(labels: ArrayLike, chip: ChipNetwork, samples: int) -> Labels:
     classes = size(chip.by_name[chip.readout.node].shape)
     low, high = int(given.min()), int(given.max())
     if low < 0 or high >= classes:
-        text = (
-            f"they run from {low} to {high}, the readout {chip.readout.node} has classes 0 to {classes - 1}"
-        )
+        text = f"they run from {low} to {high}, the readout {chip.readout.node} has classes 0 to {classes - 1}"
         fix = "count classes from 0, or check that data and network belong together"
         raise error("RV513", "labels", text, fix, low=low, high=high, classes=classes)
     return given.astype(np.int64)

@@ -46,8 +46,6 @@ def network_levels(network: Network) -> Levels:
     found = {}
     for p in network.populations:
         model = p.model
-        level = np.asarray(
-            model.threshold if isinstance(model, Lif) else model.vth << INPUT_SHIFT, np.float64
-        )
+        level = np.asarray(model.threshold if isinstance(model, Lif) else model.vth << INPUT_SHIFT, np.float64)
         found[p.name] = Level(np.broadcast_to(level, (size(p.shape),)))
     return found

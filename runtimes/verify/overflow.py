@@ -54,9 +54,7 @@ class Overflow:
         }
 
 
-def joined(
-    earlier: Sequence[OverflowEvent], later: Iterable[OverflowEvent], offset: int
-) -> list[OverflowEvent]:
+def joined(earlier: Sequence[OverflowEvent], later: Iterable[OverflowEvent], offset: int) -> list[OverflowEvent]:
     """The events of two batches as one; sample 0 of ``later`` is sample ``offset`` of all."""
     found = {(e.population, e.where): e for e in earlier}
     for event in later:
@@ -123,8 +121,7 @@ def _diagnosis(overflows: Sequence[Overflow]) -> Diagnostic:
     wrapped = any(o.wrapped for o in overflows)
     total = sum(o.count for o in overflows)
     text = "; ".join(
-        f"{o.register} {'wrapped' if o.wrapped else 'clipped'} at {o.bits} bits {o.count} times"
-        for o in overflows
+        f"{o.register} {'wrapped' if o.wrapped else 'clipped'} at {o.bits} bits {o.count} times" for o in overflows
     )
     text += f"; first {first.register} in sample {first.sample}, step {first.step}, neuron {first.neuron}"
     return Diagnostic(

@@ -155,7 +155,7 @@ def verify(
     app: App,
     net: Network | None,
     data: tuple[ArrayLike, ArrayLike | None],
-    runtimes: Sequence[Runtime] = ("simulator",),
+    runtimes: Sequence[str] = ("simulator",),
     *,
     samples_lava: int | None = None,
     progress: "Progress | None" = None,

@@ -123,7 +123,7 @@ def _synapses(chip: ChipNetwork, population: str) -> int:
 
 def _rate(recording: Recording, population: Population) -> float:
     samples, steps = recording.outputs.shape[:2]
-    return recording.stats[population.name].spikes / (samples * steps * population.size)
+    return float(recording.stats[population.name].spikes / (samples * steps * population.size))
 
 
 def _energy(program: Program, target: "Target", recording: Recording) -> EnergyReport:

@@ -1,16 +1,16 @@
-"""The oracle against a second statement of the semantics, neuron by neuron in plain integers, and against cases by hand."""
+"""The oracle against a second statement of the semantics in plain integers, and against cases by hand."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.chip import ChipNetwork, Connection, ConvSynapse, DenseSynapse, Population, Port
 from ranvier.compiler.ir.network import Readout
 from ranvier.compiler.ir.programs import Features, chip_lif
 from ranvier.runtimes import oracle
 from ranvier.runtimes.recording import OverflowEvent
-
 from support import scalar
 from support.networks import chip_networks, inputs_for
 

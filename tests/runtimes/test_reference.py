@@ -1,11 +1,13 @@
 """The float reference against the documented equations, neuron by neuron, and integers against the oracle."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.chip import ChipNetwork, Connection, DenseSynapse, Population, Port
 from ranvier.compiler.ir.linear import Conv, Dense, Pool, Reshape, Scale, Sparse
@@ -96,7 +98,7 @@ def chain(*nodes, edges=(), neurons=None):
     out = nodes[-1].out_shape
     shape = getattr(first, "in_shape", None) or getattr(first, "shape", None) or (first.in_size,)
     every = (Input("x", shape, "current"), *nodes, neurons or Neurons("n", out, Lif(keep_membrane=0.0, **INTEGRATOR)))
-    row = tuple(Edge(a.name, b.name) for a, b in zip(every, every[1:], strict=False))
+    row = tuple(Edge(a.name, b.name) for a, b in pairwise(every))
     return Network("chain", every, (*row, *edges), Readout("n", "last_membrane"))
 
 

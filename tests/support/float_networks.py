@@ -2,6 +2,7 @@
 
 import numpy as np
 from hypothesis import strategies as st
+
 from ranvier.compiler.ir.arrays import Shape, size
 from ranvier.compiler.ir.linear import Conv, Dense, Linear, Pool, Reshape, Scale
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Readout

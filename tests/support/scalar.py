@@ -9,18 +9,22 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+
 from ranvier.compiler.ir.chip import ChipNetwork, ChipSynapse, Connection, ConvSynapse, DenseSynapse, Population
+from ranvier.compiler.ir.neurons import Compare, Reset
 from ranvier.compiler.ir.programs import Features, chip_lif
 
 Numbers = Mapping[str, int]
 Synapses = list[tuple[int, int, int]]
 TOP = 2**23 - 1
+RESETS: tuple[Reset, ...] = ("value", "subtract", "none")
+COMPARES: tuple[Compare, ...] = (">", ">=")
 
 FEATURES = {
     chip_lif(f).semantics: f
     for f in (
         Features(reset, compare, spikes, late_guard=guard, refractory=rest, floor=floor, full_width=full)
-        for reset, compare, spikes in product(("value", "subtract", "none"), (">", ">="), (1, 3, 0))
+        for reset, compare, spikes in product(RESETS, COMPARES, (1, 3, 0))
         for guard, rest, floor, full in product((False, True), repeat=4)
     )
 }
@@ -34,7 +38,8 @@ def toward_zero(numerator: int, denominator: int) -> int:
 
 def turned(x: int, bits: int) -> int:
     """Two's complement by whole turns."""
-    return (x + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
+    half: int = 2 ** (bits - 1)
+    return (x + half) % (2 * half) - half
 
 
 def limited(x: int) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+
 from ranvier.compiler.ir.chip import ChipNetwork, ChipSynapse, Connection, DenseSynapse, Population, Port
 from ranvier.compiler.ir.network import Readout
 from ranvier.compiler.ir.program import CoreSite, Piece, Placement, Program
@@ -47,9 +48,7 @@ def mlp_chip(seed: int = 0) -> ChipNetwork:
 def with_params(chip: ChipNetwork, name: str, **values: int) -> ChipNetwork:
     """A copy of ``chip`` whose population ``name`` has other registers."""
     changed = {key: np.array(value, np.int64) for key, value in values.items()}
-    populations = [
-        replace(p, params={**p.params, **changed}) if p.name == name else p for p in chip.populations
-    ]
+    populations = [replace(p, params={**p.params, **changed}) if p.name == name else p for p in chip.populations]
     return replace(chip, populations=tuple(populations))
 
 

@@ -4,7 +4,7 @@ from rich.text import Text
 
 from ranvier import api
 from ranvier.cli.options import TARGET, ModelName, ModelOptions, TargetName
-from ranvier.cli.output import Answer, Output, drawn
+from ranvier.cli.output import Answer, Output, clean, drawn
 from ranvier.cli.sources import read_model
 
 
@@ -23,7 +23,7 @@ def check(model: ModelName, options: ModelOptions, output: Output, target: Targe
         "diagnostics": [diagnostic.to_json() for diagnostic in found],
     }
     verdict = "cannot be compiled" if errors else "can be compiled"
-    line = Text(f"{network.name} ({layers} layers, {neurons:,} neurons) {verdict} for {target}", style="bold")
+    line = Text(clean(f"{network.name} ({layers} layers, {neurons:,} neurons) {verdict} for {target}"), style="bold")
     return Answer(data, (*drawn(found), line), not errors)
 
 

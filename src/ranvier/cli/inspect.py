@@ -9,8 +9,8 @@ from typer import Option
 
 from ranvier import api
 from ranvier.cli.options import ProgramFile
-from ranvier.cli.output import Answer, Output
-from ranvier.cli.tables import plural, report_tables, shape_text, table
+from ranvier.cli.output import Answer, Output, clean
+from ranvier.cli.tables import plural, report_tables, row, shape_text, table
 from ranvier.compiler.ir.program import Placement, Program
 from ranvier.compiler.ir.text import dump
 
@@ -34,9 +34,9 @@ def inspect(program: ProgramFile, output: Output, as_text: AsText = False) -> An
         "text": text if as_text else None,
     }
     if as_text:
-        return Answer(values, (Text(text.rstrip("\n"), no_wrap=True, overflow="ignore"),))
+        return Answer(values, (Text(clean(text.rstrip("\n")), no_wrap=True, overflow="ignore"),))
     shown: list[RenderableType] = [*report_tables(report, output.verbose), _connection_table(app.program)]
-    shown += [Text(step) for step in steps]
+    shown += [Text(clean(step)) for step in steps]
     shown.append(_pieces_table(app.program.placement, None if output.verbose else MOST_PIECES))
     return Answer(values, tuple(shown))
 
@@ -68,7 +68,7 @@ def _connection_table(program: Program) -> RenderableType:
     title = f"connections; input {port.name} {shape_text(port.shape)}, {bits}"
     made = table(title, "name", "from", "to", "kind", "sign", "exponent#", "delay#")
     for c in program.chip.connections:
-        made.add_row(c.name, c.source, c.target, c.synapse.kind, c.sign, str(c.exponent), str(c.delay))
+        row(made, c.name, c.source, c.target, c.synapse.kind, c.sign, str(c.exponent), str(c.delay))
     return made
 
 
@@ -79,5 +79,5 @@ def _pieces_table(placement: Placement, most: int | None) -> RenderableType:
     sites = {site.core: site for site in placement.sites}
     for piece in placement.pieces[:most]:
         where = str(sites[piece.core].chip)
-        made.add_row(str(piece.core), where, piece.population, f"{piece.start}..{piece.stop - 1}")
+        row(made, str(piece.core), where, piece.population, f"{piece.start}..{piece.stop - 1}")
     return made

@@ -59,20 +59,14 @@ class ModelOptions:
     max_spikes: Annotated[
         int | None, Option(help="Spikes per neuron and step, 0 for no limit (.nir).", rich_help_panel=MODEL)
     ] = None
-    floor: Annotated[
-        float | None, Option(help="Lowest value of the membrane (.nir).", rich_help_panel=MODEL)
-    ] = None
+    floor: Annotated[float | None, Option(help="Lowest value of the membrane (.nir).", rich_help_panel=MODEL)] = None
     preset: Annotated[
         str | None, Option(help="The program that wrote the .nir file, e.g. sinabs.", rich_help_panel=MODEL)
     ] = None
-    coding: Annotated[
-        str | None, Option(help="What enters: spikes or current.", rich_help_panel=MODEL)
-    ] = None
+    coding: Annotated[str | None, Option(help="What enters: spikes or current.", rich_help_panel=MODEL)] = None
     readout: Annotated[
         str | None,
-        Option(
-            help="spike_count, last_membrane, max_membrane or sum_membrane.", rich_help_panel=MODEL
-        ),
+        Option(help="spike_count, last_membrane, max_membrane or sum_membrane.", rich_help_panel=MODEL),
     ] = None
     sample: Annotated[
         str | None,
@@ -110,12 +104,8 @@ class DataOptions:
     steps: Annotated[
         int | None, Option(min=1, help="Steps per sample: static inputs are repeated.", rich_help_panel=DATA)
     ] = None
-    bin_us: Annotated[
-        float | None, Option(help="Microseconds per step, for event data.", rich_help_panel=DATA)
-    ] = None
-    samples: Annotated[
-        int | None, Option(min=1, help="Use the first samples only.", rich_help_panel=DATA)
-    ] = None
+    bin_us: Annotated[float | None, Option(help="Microseconds per step, for event data.", rich_help_panel=DATA)] = None
+    samples: Annotated[int | None, Option(min=1, help="Use the first samples only.", rich_help_panel=DATA)] = None
 
 
 @dataclass(frozen=True)
@@ -125,9 +115,5 @@ class OutputOptions:
     as_json: Annotated[
         bool, Option("--json", help="Answer with one JSON object on standard output.", rich_help_panel=OUTPUT)
     ] = False
-    quiet: Annotated[
-        bool, Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=OUTPUT)
-    ] = False
-    verbose: Annotated[
-        bool, Option("--verbose", "-v", help="Say every detail.", rich_help_panel=OUTPUT)
-    ] = False
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=OUTPUT)] = False
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Say every detail.", rich_help_panel=OUTPUT)] = False

@@ -36,7 +36,7 @@ class Output:
     json: bool = False
     quiet: bool = False
     verbose: bool = False
-    err: Console = field(default_factory=lambda: Console(stderr=True))
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
 
     def say(self, text: str) -> None:
         """A remark about what goes on, on standard error."""
@@ -60,7 +60,7 @@ class Output:
 
     def show(self, answer: Answer) -> None:
         """The answer on standard output: tables, or a JSON object, or nothing when quiet."""
-        console = Console()
+        console = Console(highlight=False)
         for part in () if self.quiet else answer.shown:
             console.print(part)
 
@@ -74,11 +74,16 @@ def drawn(diagnostics: Iterable[Diagnostic]) -> tuple[RenderableType, ...]:
     """Diagnostics for people: code, place and message, and the fix below."""
     parts: list[RenderableType] = []
     for d in diagnostics:
-        head = Text.assemble((f"{d.severity} {d.code}", COLORS[d.severity]), " ", (d.place, "bold"), ": ", d.message)
-        parts.append(head)
+        kind = (f"{d.severity} {d.code}", COLORS[d.severity])
+        parts.append(Text.assemble(kind, " ", (clean(d.place), "bold"), ": ", clean(d.message)))
         if d.severity != "note":
-            parts.append(Padding(Text.assemble(("fix: ", "green"), d.fix), (0, 0, 0, 6)))
+            parts.append(Padding(Text.assemble(("fix: ", "green"), clean(d.fix)), (0, 0, 0, 6)))
     return tuple(parts)
+
+
+def clean(text: str) -> str:
+    """``text`` without characters that control a terminal: names come from files of others."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
 def write_json(values: Mapping[str, object], stream: TextIO) -> None:

@@ -80,10 +80,11 @@ def _sentence(values: dict[str, Any]) -> str:
 
 
 def _write(path: Path, recording: Recording) -> None:
-    spikes = {f"spikes/{name}": array for name, array in recording.spikes.items()}
+    arrays: dict[str, Any] = {f"spikes/{name}": array for name, array in recording.spikes.items()}
+    arrays |= {"outputs": recording.outputs, "predictions": recording.predictions}
     try:
         with path.open("wb") as file:
-            np.savez_compressed(file, outputs=recording.outputs, predictions=recording.predictions, **spikes)
+            np.savez_compressed(file, **arrays)
     except OSError as problem:
         message = f"cannot be written: {problem.strerror or problem}"
         raise error("RV617", str(path), message, "choose a folder that can be written") from problem

@@ -80,7 +80,7 @@ def _module(file: Path, name: str | None) -> object:
     except RanvierError:
         raise
     except Exception as problem:
-        line = next((f.lineno for f in reversed(traceback.extract_tb(problem.__traceback__)) if f.filename == str(file)), 0)
+        line = _line_in(file, problem)
         message = f"the file fails with {type(problem).__name__}: {problem}"
         place = f"{file}:{line}" if line else str(file)
         raise error("RV615", place, message, "correct the file; try it with python first") from problem
@@ -89,6 +89,12 @@ def _module(file: Path, name: str | None) -> object:
         fix = "name a torch.nn.Module, its class, or a function without arguments that returns it"
         raise error("RV616", f"{file}:{name}", f"no torch module: {kind}", fix)
     return found
+
+
+def _line_in(file: Path, problem: Exception) -> int:
+    """The line of ``file`` that was running when ``problem`` was raised; 0 if none was."""
+    frames = reversed(traceback.extract_tb(problem.__traceback__))
+    return next((frame.lineno or 0 for frame in frames if frame.filename == str(file)), 0)
 
 
 def _executed(file: Path) -> ModuleType:

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ranvier.cli.output import drawn
+from ranvier.cli.output import clean, drawn
 from ranvier.compiler.analysis.energy import EnergyReport
 from ranvier.compiler.diagnostics import Diagnostic
 from ranvier.compiler.ir.chip import Rounding
@@ -19,10 +19,15 @@ UNITS = ("B", "KiB", "MiB", "GiB")
 
 def table(title: str, *columns: str) -> Table:
     """An empty table, columns whose name ends with ``#`` aligned to the right."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    made = Table(title=Text(clean(title)), title_justify="left", title_style="bold", header_style="bold")
     for column in columns:
         made.add_column(column.removesuffix("#"), justify="right" if column.endswith("#") else "left")
     return made
+
+
+def row(made: Table, *cells: str | Text) -> None:
+    """Add a row of plain text: what looks like markup or controls a terminal is only shown."""
+    made.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in cells))
 
 
 def report_tables(report: Report, verbose: bool) -> tuple[RenderableType, ...]:
@@ -32,7 +37,7 @@ def report_tables(report: Report, verbose: bool) -> tuple[RenderableType, ...]:
         "layer", "shape", "neurons#", "neuron", "synapses#", "cores#", "weights#", "state#", "rate#",
     )  # fmt: skip
     for layer in report.layers:
-        layers.add_row(*_layer_cells(layer))
+        row(layers, *_layer_cells(layer))
     parts: list[RenderableType] = [layers, _totals(report)]
     if report.energy is not None:
         parts.append(Text(f"energy: {energy_text(report.energy)}"))
@@ -57,7 +62,9 @@ def _layer_cells(layer: LayerReport) -> tuple[str, ...]:
 def _totals(report: Report) -> Text:
     taken = "" if report.memory_bytes is None else f", {bytes_text(report.memory_bytes)}"
     cores = plural(report.cores, "core")
-    return Text(f"{report.neurons:,} neurons, {report.synapses:,} synapses, {cores}, {plural(report.chips, 'chip')}{taken}")
+    return Text(
+        f"{report.neurons:,} neurons, {report.synapses:,} synapses, {cores}, {plural(report.chips, 'chip')}{taken}"
+    )
 
 
 def roundings_table(roundings: Iterable[Rounding], most: int | None) -> list[RenderableType]:
@@ -67,7 +74,7 @@ def roundings_table(roundings: Iterable[Rounding], most: int | None) -> list[Ren
         return []
     made = table("roundings, largest first", "layer", "parameter", "worst error#", "relative#")
     for r in ordered[:most]:
-        made.add_row(r.place, r.parameter, f"{r.worst:.3g}", f"{100 * r.relative:.3g} %")
+        row(made, r.place, r.parameter, f"{r.worst:.3g}", f"{100 * r.relative:.3g} %")
     left = len(ordered) - len(ordered[:most])
     return [made, *([Text(f"and {left} smaller ones (-v shows all)", style="dim")] if left else [])]
 
@@ -83,12 +90,12 @@ def verification_tables(v: Verification) -> tuple[RenderableType, ...]:
     if v.agreement:
         layers = table("float against deployed", "layer", "equal spikes#", "float rate#", "rate#")
         for name, a in v.agreement.items():
-            layers.add_row(name, f"{100 * a.fraction:.3f} %", f"{a.float_rate:.4f}", f"{a.rate:.4f}")
+            row(layers, name, f"{100 * a.fraction:.3f} %", f"{a.float_rate:.4f}", f"{a.rate:.4f}")
         parts.append(layers)
     if v.comparisons:
         made = table(f"executors against {v.runtime}", "runtime", "samples#", "spikes#", "states#", "disagreements#")
         for c in v.comparisons:
-            made.add_row(c.runtime, str(c.samples), f"{c.spikes:,}", f"{c.states:,}", f"{c.disagreements:,}")
+            row(made, c.runtime, str(c.samples), f"{c.spikes:,}", f"{c.states:,}", f"{c.disagreements:,}")
         parts.append(made)
     return (*parts, *drawn(v.diagnostics))
 
@@ -97,7 +104,7 @@ def summary_table(v: Verification) -> Table:
     """The figures of a verification, one a line."""
     made = table(f"{v.network} on {v.target}: {v.samples} samples of {v.steps} steps", "figure", "value#")
     for name, value in verification_rows(v):
-        made.add_row(name, value)
+        row(made, name, value)
     return made
 
 

@@ -2,7 +2,7 @@
 
 from ranvier import api
 from ranvier.cli.output import Answer, Output
-from ranvier.cli.tables import table
+from ranvier.cli.tables import row, table
 from ranvier.targets.load import load_target
 from ranvier.targets.schema import Target
 
@@ -17,7 +17,7 @@ def targets(output: Output) -> Answer:
         bits = f"{values['graded_bits']} bits" if values["graded_bits"] else "no"
         shared = "yes" if values["shares_convolution"] else "no"
         cores, chips = f"{values['cores_per_chip']}", f"{values['max_chips']:,}"
-        made.add_row(target.name, cores, chips, neurons, bits, shared)
+        row(made, target.name, cores, chips, neurons, bits, shared)
     if output.verbose:
         made.caption = "sources: " + "; ".join(dict.fromkeys(s.cite for t in found for s in t.sources.values()))
     return Answer({"targets": {target.name: _figures(target) for target in found}}, (made,))

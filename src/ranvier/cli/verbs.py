@@ -75,9 +75,7 @@ def _signature(verb: Verb) -> tuple[Mapping[str, type[Any]], list[inspect.Parame
 def _members(group: type[Any]) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     only = inspect.Parameter.KEYWORD_ONLY
-    return [
-        inspect.Parameter(f.name, only, default=f.default, annotation=hints[f.name]) for f in fields(group)
-    ]
+    return [inspect.Parameter(f.name, only, default=f.default, annotation=hints[f.name]) for f in fields(group)]
 
 
 def _answer(name: str, output: Output, verb: Callable[[], Answer]) -> Exit:

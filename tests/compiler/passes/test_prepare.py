@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.linear import Conv, Dense, Sparse
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ranvier.compiler.ir.chip import ChipNetwork, DenseSynapse
 from ranvier.compiler.ir.network import Neurons
 from ranvier.compiler.ir.neurons import Lif, RegisterLif
@@ -14,7 +15,6 @@ from ranvier.runtimes.recording import Recording
 from ranvier.runtimes.verify.compare import Side, compare_deployed, compare_executors, first_spot
 from ranvier.runtimes.verify.levels import Level, chip_levels, network_levels
 from ranvier.runtimes.verify.results import earliest
-
 from support.networks import Limits, chip_networks, inputs_for
 from support.verification import layered_chip, mlp_chip, with_connection, with_params
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ranvier.compiler.ir.programs import Features, chip_lif
 from ranvier.runtimes import oracle
 from ranvier.runtimes.recording import OverflowEvent
 from ranvier.runtimes.verify.overflow import diagnose, joined, locate, register_of
-
 from support.networks import chip_networks, inputs_for
 from support.verification import population, row, with_params
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ranvier.runtimes.verify.statistics import Paired, mcnemar, paired, wilson
 from scipy import stats
+
+from ranvier.runtimes.verify.statistics import Paired, mcnemar, paired, wilson
 
 
 @pytest.mark.parametrize(

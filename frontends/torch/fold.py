@@ -1,0 +1,314 @@
+"""The recorded run interpreted: what each neuron receives in each step, and the proof that it is always the same."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from ranvier.compiler.diagnostics import RanvierError, error
+from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.network import Note
+from ranvier.frontends.torch import layers, layout
+from ranvier.frontends.torch.capture import Event, Trace, tensors
+from ranvier.frontends.torch.functions import HANDLERS, Call
+from ranvier.frontends.torch.isolate import class_path
+from ranvier.frontends.torch.leaves import adapter
+from ranvier.frontends.torch.operations import Operations, chain
+from ranvier.frontends.torch.problems import mixes, not_linear
+from ranvier.frontends.torch.snntorch import Described
+from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Meaning, Opaque, Output, Value, leaves, matches
+
+INPUT = "input"
+SHOWN: Mapping[str, Output] = {"spk": "spikes", "mem": "membrane", "syn": "current"}
+READS = frozenset({"item", "tolist", "numpy", "bool", "float", "int"})
+FIRST_ARGUMENTS = ("input", "tensors", "self", "other")
+
+
+@dataclass(eq=False)
+class Population:
+    """A neuron module and its calls: ``inputs`` are the expressions of its weighted input, step by step."""
+
+    name: str
+    shape: Shape
+    described: Described
+    inputs: list[Expr] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """A run understood: ``outputs`` per call of the root module, with tensors replaced by their meanings."""
+
+    populations: Mapping[str, Population]
+    outputs: tuple[Any, ...]
+    steps: int
+    notes: tuple[Note, ...]
+
+
+def fold(trace: Trace, inputs: Sequence[Value], batch: int) -> Folded:
+    """Interpret ``trace``, whose inputs mean ``inputs``; raises where the run is not the same in every step."""
+    reader = _Reader(trace, Operations(batch))
+    for tensor, meaning in zip(trace.inputs, inputs, strict=True):
+        reader.meanings[id(tensor)] = meaning
+    for event in trace.events:
+        reader.read(event)
+    steps = _steps(reader.populations)
+    for population in reader.populations.values():
+        _steady(population, steps)
+    outputs = tuple(reader.mapped(out) for out in trace.outputs)
+    return Folded(reader.populations, outputs, steps, tuple(reader.notes.values()))
+
+
+class _Reader:
+    def __init__(self, trace: Trace, ops: Operations) -> None:
+        self.trace = trace
+        self.ops = ops
+        self.meanings: dict[int, Meaning] = {}
+        self.buffers: dict[int, tuple[int, dict[int, Value]]] = {}
+        self.populations: dict[str, Population] = {}
+        self.notes: dict[str, Note] = {}
+
+    def read(self, event: Event) -> None:
+        """Give meanings to the results of ``event``."""
+        if event.kind == "neuron":
+            results = self._neuron(event)
+        elif event.kind == "layer":
+            results = (self._guarded(lambda: self._layer(event)),)
+        else:
+            results = self._function(event)
+        for i, tensor in enumerate(tensors(event.out)):
+            unread = Opaque(not_linear(event.site, f"a result of {event.name}"))
+            self.meanings[id(tensor)] = results[i] if i < len(results) else unread
+            self.buffers.pop(id(tensor), None)
+
+    def mapped(self, value: Any) -> Any:
+        """``value`` with all tensors replaced by their meanings."""
+        if isinstance(value, torch.Tensor):
+            return self._meaning(value)
+        if isinstance(value, (tuple, list)):
+            return [self.mapped(item) for item in value]
+        return {k: self.mapped(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    def _meaning(self, tensor: torch.Tensor) -> Meaning:
+        if id(tensor) in self.buffers:
+            axis, written = self.buffers[id(tensor)]
+            if sorted(written) == list(range(tensor.shape[axis])):
+                return layout.stack([written[i] for i in range(len(written))], axis, self.trace.events[-1].site)
+        if id(tensor) in self.meanings:
+            return self.meanings[id(tensor)]
+        if id(tensor) in self.trace.known or tensor.numel() <= 1:
+            return tensor
+        return Opaque(
+            error(
+                "RV186",
+                "the module",
+                f"a tensor of shape {list(tensor.shape)} comes from code that cannot be seen, such as a custom "
+                "autograd function of a hand-written neuron, or data made outside forward.",
+                "Use a neuron class of snntorch, and keep constants as parameters or buffers of the module.",
+            )
+        )
+
+    @staticmethod
+    def _guarded(make: Callable[[], Meaning]) -> Meaning:
+        try:
+            return make()
+        except RanvierError as problem:
+            return Opaque(problem)
+
+    def _layer(self, event: Event) -> Meaning:
+        module, name = self.trace.modules[event.name], event.name or "layer"
+        value = self._meaning(next(tensors((event.args, dict(event.kwargs)))))
+        path = class_path(type(module))
+        if isinstance(value, Opaque) or type(module).__name__ in layers.ALIASES:
+            return value
+        if path in layers.RESHAPES:
+            if isinstance(value, torch.Tensor):
+                return next(tensors(event.out))
+            return layout.reshape(self.ops, value, tuple(event.out.shape), name, event.site)
+        if isinstance(value, torch.Tensor):
+            shape = (module.in_features,) if isinstance(module, nn.Linear) else tuple(value.shape[1:])
+            value = Value((Fixed(value, shape),), "B" + "F" * len(shape))
+        lead = value.axes.rstrip("F")
+        if "F" in lead or (len(lead) != 1 and not isinstance(module, nn.Linear)):
+            raise mixes(event.site, f"{name} on a tensor with axes other than (batch, features)")
+        made = self.ops.once((name, value.shape), lambda: layers.LAYERS[path](module, name, value.shape))
+        frames = tuple(chain(made, frame) for frame in value.frames)
+        return Value(frames, lead + "F" * len(frames[0].shape))
+
+    def _function(self, event: Event) -> tuple[Meaning, ...]:
+        name = short_name(event.name)
+        args = [self.mapped(a) for a in event.args]
+        kwargs = {k: self.mapped(v) for k, v in event.kwargs.items()}
+        args += [kwargs.pop(k) for k in FIRST_ARGUMENTS if k in kwargs]
+        if "axis" in kwargs:
+            kwargs["dim"] = kwargs.pop("axis")
+        found = list(_meanings((args, kwargs)))
+        signals = [m for m in found if isinstance(m, Value)]
+        if name == "setitem" and signals:
+            self._write(event, args)
+            return ()
+        opaque = next((m for m in found if isinstance(m, Opaque)), None)
+        if opaque is not None:
+            return tuple(opaque for _ in tensors(event.out))
+        if not signals:
+            return event.seen or tuple(tensors(event.out))
+        if name in READS:
+            place = str(event.site)
+            text = f"forward reads values with .{name}(): the network assumes that they do not steer it"
+            self.notes[place] = Note("RV227", place, text)
+        result = self._guarded(lambda: _handled(Call(self.ops, event), name, args, kwargs))
+        return result if isinstance(result, tuple) else (result,)
+
+    def _write(self, event: Event, args: list[Any]) -> None:
+        """``buffer[t] = frame``: the buffer becomes a sequence when all its steps are written."""
+        buffer = next(tensors(event.args))
+        key = args[1] if isinstance(args[1], tuple) else tuple(args[1]) if isinstance(args[1], list) else (args[1],)
+        picked = [(i, part) for i, part in enumerate(key) if isinstance(part, int)]
+        rest = [part for part in key if not isinstance(part, int)]
+        if len(picked) != 1 or any(part not in (Ellipsis, slice(None)) for part in rest):
+            self.meanings[id(buffer)] = Opaque(mixes(event.site, "writing parts of a step into a tensor"))
+            return
+        place, step = picked[0]
+        axis = buffer.ndim - (len(key) - place) if Ellipsis in key[:place] else place
+        _, written = self.buffers.setdefault(id(buffer), (axis, {}))
+        written[step % buffer.shape[axis]] = args[2]
+
+    def _neuron(self, event: Event) -> tuple[Meaning, ...]:
+        module, name = self.trace.modules[event.name], event.name or "neurons"
+        rules = adapter(module)
+        arguments = [*event.args, *[event.kwargs[k] for k in ("input_", *rules.states) if k in event.kwargs]]
+        value = self._meaning(arguments[0])
+        if isinstance(value, Opaque):
+            raise value.error
+        shape = tuple(arguments[0].shape[1:])
+        population = self.populations.get(name)
+        if population is None:
+            population = Population(name, shape, rules.describe(module, name, shape))
+            self.populations[name] = population
+        step = len(population.events)
+        given = dict(zip(rules.states, event.args[1:], strict=False))
+        given |= {state: event.kwargs[state] for state in rules.states if state in event.kwargs}
+        for state, tensor in given.items():
+            if tensor is not None:
+                _check_state(event, name, state, step, self._meaning(tensor))
+        population.inputs.append(_frame(value, shape, event))
+        population.events.append(event)
+        amplitude = population.described.amplitude
+        results: list[Meaning] = []
+        for state in rules.outputs:
+            leaf: Expr = Leaf(name, SHOWN[state], step, shape)
+            if state == "spk":
+                leaf = self.ops.scale(leaf, amplitude, amplitude * 0.0, f"{name}.amplitude")
+            results.append(Value((leaf,), "B" + "F" * len(shape)))
+        return tuple(results)
+
+
+def short_name(name: str) -> str:
+    """``torch.Tensor.add_`` and ``torch.Tensor.__add__`` are ``add``; a property is its own name."""
+    parts = name.split(".")
+    return (parts[-2] if parts[-1] == "__get__" else parts[-1]).strip("_")
+
+
+def _handled(call: Call, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    handler = HANDLERS.get(name)
+    if handler is None:
+        raise not_linear(call.site, name)
+    try:
+        inspect.signature(handler).bind(call, *args, **kwargs)
+    except TypeError:
+        raise not_linear(call.site, f"{name} with these arguments") from None
+    return handler(call, *args, **kwargs)
+
+
+def _meanings(value: Any) -> list[Meaning]:
+    if isinstance(value, (Value, Opaque, torch.Tensor)):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [m for item in value for m in _meanings(item)]
+    return [m for item in value.values() for m in _meanings(item)] if isinstance(value, dict) else []
+
+
+def _frame(value: Value | torch.Tensor, shape: Shape, event: Event) -> Expr:
+    if isinstance(value, torch.Tensor):
+        return Fixed(value, shape)
+    if value.timed or not value.axes.startswith("B") or value.axes.strip("F") != "B":
+        raise error(
+            "RV205",
+            str(event.site),
+            f"{event.name} gets a whole sequence, or something else than (batch, features), in one call.",
+            "Call the neuron once per step, in a loop over the steps.",
+        )
+    return value.frames[0]
+
+
+def _check_state(event: Event, name: str, state: str, step: int, value: Meaning) -> None:
+    """A state that is passed must be zero before the first step, and the neuron's own result afterwards."""
+    if step == 0:
+        if isinstance(value, torch.Tensor) and not bool(value.any()):
+            return
+        raise error(
+            "RV203",
+            str(event.site),
+            f"{name} starts with a {state} that is not zero.",
+            "Start from zeros, as reset_mem() gives them.",
+        )
+    frame = value.frames[0] if isinstance(value, Value) and len(value.frames) == 1 else None
+    while isinstance(frame, Apply) and state == "spk":
+        frame = frame.arg
+    own = (name, SHOWN[state], step - 1)
+    if not isinstance(frame, Leaf) or (frame.source, frame.output, frame.step) != own:
+        raise error(
+            "RV202",
+            str(event.site),
+            f"in step {step}, {name} is given a {state} that is not the one it returned in the step before.",
+            f"Pass the {state} on from call to call unchanged, or use init_hidden=True.",
+            step=step,
+        )
+
+
+def _steps(populations: Mapping[str, Population]) -> int:
+    counts = {name: len(p.events) for name, p in populations.items()}
+    steps = min(counts.values())
+    if max(counts.values()) != steps:
+        listed = ", ".join(f"{name} {count} times" for name, count in counts.items())
+        raise error(
+            "RV201",
+            "the module",
+            f"the neurons are not called equally often: {listed}.",
+            "Call each neuron module once per step; a module used twice in a step needs a second one of its own.",
+        )
+    return steps
+
+
+def _steady(population: Population, steps: int) -> None:
+    last = population.inputs[-1]
+    ahead = [leaf for leaf in leaves(last) if leaf.step is not None and leaf.step >= steps]
+    if ahead:
+        raise error(
+            "RV204",
+            str(population.events[-1].site),
+            f"in step {steps - 1}, {population.name} receives input frame {ahead[0].step}.",
+            "Use input frame t, or an earlier one, in step t.",
+        )
+    for step, expr in enumerate(population.inputs[:-1]):
+        if not matches(expr, last, steps - 1 - step):
+            raise error(
+                "RV200",
+                str(population.events[step].site),
+                f"{population.name} is connected differently in different steps: in step {step} it receives "
+                f"{_listed(expr, step)}, in step {steps - 1} {_listed(last, steps - 1)}.",
+                "Let the same connections act in every step; what was sent before the first step counts as zero.",
+                step=step,
+            )
+
+
+def _listed(expr: Expr, step: int) -> str:
+    found = []
+    for leaf in leaves(expr):
+        age = 0 if leaf.step is None else step - leaf.step
+        when = "of the same step" if age == 0 else f"of {age} steps before" if age > 0 else f"of {-age} steps ahead"
+        found.append(f"{leaf.output} {'' if leaf.output == 'input' else f'of {leaf.source} '}{when}")
+    return " and ".join(dict.fromkeys(found)) or "nothing"
