@@ -91,9 +91,7 @@ def _refuse_long_keys(text: str, file: str) -> None:
     """``tomllib`` takes quadratic time for dotted keys, which stand on one line."""
     for number, line in enumerate(text.split("\n"), 1):
         if line.count(".") > MAX_DOTS:
-            raise error(
-                "RV502", f"{file}:{number}", f"more than {MAX_DOTS} dots in a line", "write flat tables"
-            )
+            raise error("RV502", f"{file}:{number}", f"more than {MAX_DOTS} dots in a line", "write flat tables")
 
 
 def _clashes(own: object, shared: _Table, lines: dict[KeyPath, int], file: str) -> Iterator[Diagnostic]:
@@ -146,7 +144,7 @@ def _stand_in(data: _Table, lines: dict[KeyPath, int], file: str) -> list[Diagno
         return [Diagnostic("RV506", place, f"energy.stand_in: there is no basis {basis!r} in {chip!r}", fix)]
     for _, table in _tables(costs):
         if "src" in table:
-            table |= {"conf": "low", "note": f"{chip} constant standing in"}
+            table |= {"basis": "estimate", "conf": "low", "note": f"{chip} constant standing in"}
     energy["bases"][f"{chip}.{basis}"] = costs
     return []
 
@@ -200,10 +198,6 @@ def _suggestion(word: str, known: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=1)
 def _legal_keys() -> tuple[str, ...]:
-    models = [
-        m
-        for module in (chips, cores, costs, neurons, quantity, schema, synapses)
-        for m in vars(module).values()
-    ]
+    models = [m for module in (chips, cores, costs, neurons, quantity, schema, synapses) for m in vars(module).values()]
     tables = [m for m in models if isinstance(m, type) and issubclass(m, quantity.Strict)]
     return tuple(sorted({field.alias or name for m in tables for name, field in m.model_fields.items()}))

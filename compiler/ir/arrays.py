@@ -28,7 +28,7 @@ def integers(values: ArrayLike) -> IntArray:
     """A read-only, contiguous int64 array of ``values``, which must be whole numbers."""
     array = np.asarray(values)
     assert array.dtype.kind in "iubf", "whole numbers expected"
-    assert bool(np.all(np.abs(array) < 2.0**62)), "whole numbers below 2**62 expected"
+    assert bool(np.all((array < 2.0**62) & (array > -(2.0**62)))), "whole numbers below 2**62 expected"
     whole = np.array(array, dtype=np.int64, order="C")
     assert array.dtype.kind in "iub" or bool(np.all(whole == array)), "whole numbers expected"
     return _locked(whole)

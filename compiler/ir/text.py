@@ -34,12 +34,12 @@ KINDS: Mapping[str, type] = {
     )
 }  # fmt: skip
 MAX_TEXT = 16 * 2**20
-MAX_TOKENS = 1_000_000
+MAX_TOKENS = 300_000
 MAX_DEPTH = 40
 INLINE = 100
 TOKEN = re.compile(
     r"""\s*(?:(?P<number>-?(?:\d+\.\d*(?:e[+-]?\d+)?|\d+(?:e[+-]?\d+)?|inf|nan)(?![\w.]))"""
-    r"""|(?P<name>[A-Za-z_]\w*)|(?P<string>"(?:[^"\\\n]|\\["\\nrt])*")|(?P<mark>[()\[\]{},=:]))"""
+    r"""|(?P<name>[A-Za-z_]\w*)|(?P<string>"(?:[^"\\\n]++|\\["\\nrt])*+")|(?P<mark>[()\[\]{},=:]))"""
 )
 ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 UNESCAPES = {v: k for k, v in ESCAPES.items()}

@@ -81,9 +81,9 @@ class _Packer:
 
     def run(self) -> list[list[Block]]:
         """The blocks of each core, every hard limit kept; ``RanvierError`` when that cannot be."""
-        chip = self.mapper.chip
-        slots: Mapping[str, IntArray] = {p.name: np.zeros(p.size, dtype=np.int64) for p in chip.populations}
-        for _ in range(_MAX_ROUNDS):
+        populations = self.mapper.chip.populations
+        slots: Mapping[str, IntArray] = {p.name: np.zeros(p.size, dtype=np.int64) for p in populations}
+        for _ in range(_MAX_ROUNDS + len(populations)):
             self._cut_all(slots)
             cores = self._pack(slots)
             wanted = self.mapper.out_slots(block for core in cores for block in core)
@@ -93,34 +93,34 @@ class _Packer:
             if not over and not crowded:
                 return cores
             self.alone |= {block.population for core in crowded for block in core}
-        # Out of rounds: the output axons chase each other round a loop of large layers.
+        if not over:
+            return cores
+        # Crowded layers have been set apart: what remains are output axons that chase each other round a loop.
         raise RanvierError([d for core in over for d in overfull(self.mapper, core, self._load(core, slots))])
 
     def _cut_all(self, slots: Mapping[str, IntArray]) -> None:
         refused: list[Diagnostic] = []
         for population in self.mapper.chip.populations:
-            found = self._cut(population, slots)
-            if found is None:
-                refused += self._refusal(population, slots)
-            else:
-                self.cuts[population.name] = found
+            blocks = self._cut(population, slots)
+            if unfit := [block for block in blocks if not self._fits(self._load([block], slots))]:
+                refused += self._refusal(unfit, slots)
+            self.cuts[population.name] = blocks
         if refused:
             raise RanvierError(refused)
 
-    def _cut(self, population: Population, slots: Mapping[str, IntArray]) -> tuple[Block, ...] | None:
-        """The fewest blocks that fit one core each; None when not even single neurons do."""
+    def _cut(self, population: Population, slots: Mapping[str, IntArray]) -> tuple[Block, ...]:
+        """The fewest blocks that fit one core each; if there are none, single neurons, some of which do not fit."""
         shape = block_shape(self.mapper.chip, population)
         worst = self._worst_neurons(population, shape, slots)
-        if not all(self._fits(self._load([block], slots)) for block in worst):
-            return None
+        if not self._all_fit(worst, slots):
+            return worst
         parts = max(len(self.cuts.get(population.name, ())), self._least(population, shape, slots))
         while parts <= population.size:
             fitting = [c for c in self._candidates(population, shape, parts) if self._all_fit(c, slots)]
             if fitting:
                 return min(fitting, key=self._axons)
             parts += max(1, parts // 16)
-        last = cut(population.name, shape, shape)
-        return last if self._all_fit(last, slots) else None
+        return cut(population.name, shape, shape)
 
     def _candidates(self, population: Population, shape: Shape, parts: int) -> Iterator[tuple[Block, ...]]:
         for counts in splits(shape, parts):
@@ -145,12 +145,14 @@ class _Packer:
         picks = {int(np.argmax(fan)), int(np.argmax(slots[population.name]))}
         return tuple(neuron_block(population.name, shape, neuron) for neuron in sorted(picks))
 
-    def _refusal(self, population: Population, slots: Mapping[str, IntArray]) -> list[Diagnostic]:
-        shape = block_shape(self.mapper.chip, population)
+    def _refusal(self, unfit: list[Block], slots: Mapping[str, IntArray]) -> list[Diagnostic]:
+        """One diagnostic for each resource that a neuron exceeds by itself, for the neuron that exceeds it most."""
         found: dict[str, Diagnostic] = {}
-        for block in self._worst_neurons(population, shape, slots):
+        for block in unfit:
             for problem in overfull(self.mapper, [block], self._load([block], slots)):
-                found.setdefault(str(problem.figures["resource"]), problem)
+                name, used = str(problem.figures["resource"]), problem.figures["used"]
+                if name not in found or int(str(used)) > int(str(found[name].figures["used"])):
+                    found[name] = problem
         return list(found.values())
 
     def _pack(self, slots: Mapping[str, IntArray]) -> list[list[Block]]:

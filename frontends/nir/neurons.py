@@ -12,7 +12,8 @@ Threshold             0             0                            1
 ====================  ============  ===========================  ==========================================
 
 The synaptic current of this step is used after its update; ``drive = (1 - keep_membrane) v_leak``.
-Integrators (I, LI, CubaLI) are neurons that never fire.
+Integrators (I, LI, CubaLI) are neurons that never fire. The exporters' own gains: Norse ``dt/tau``; Sinabs
+``1 - k(tau)``, times ``k(tau_syn)``; Rockpool 1, or ``k(tau_syn)``.
 """
 
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ def _dynamics(node: RawNode, params: Params, reading: Reading, dt: float) -> tup
     if node.type in ("LIF", "LI"):
         membrane = _decay(node, "tau", params, reading, dt)
         rules = {"r": r * membrane.entering, "norse": membrane.entering, "sinabs": 1.0 - membrane.part}
-        return membrane, zero, rules.get(reading.gain, r * dt / params["tau"])
+        return membrane, zero, rules.get(reading.gain, one)
     membrane, synapse = _decay(node, "tau_mem", params, reading, dt), _decay(node, "tau_syn", params, reading, dt)
     rules = {
         "r": params["w_in"] * synapse.entering * r * membrane.entering,

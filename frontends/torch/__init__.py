@@ -7,12 +7,16 @@
 | ``capture.py`` | one run, recorded: calls of layers and of torch functions, with their call sites |
 | ``values.py`` | what a recorded tensor means: expressions over spikes and input frames, axis labels |
 | ``layout.py`` | reshapes, transpositions, indexing: axes of time, batch and features |
-| ``functions.py`` | what each torch function does to such values |
+| ``calls.py``, ``functions.py`` | what each torch function does to such values: the table of handlers |
+| ``shaping.py``, ``arithmetic.py`` | the handlers of views and joins, of sums and factors |
+| ``operations.py`` | linear operations, each made once |
 | ``layers.py`` | torch.nn layers as linear operations |
 | ``snntorch.py`` | snnTorch's neurons as canonical ones |
 | ``leaves.py`` | the table of neuron classes, and who is refused |
-| ``fold.py`` | the recorded run interpreted: one expression per population and step, proven steady |
+| ``fold.py`` | the recorded run interpreted: one expression per population and step |
+| ``populations.py`` | these expressions, proven to be the same in every step |
 | ``readout.py`` | what the module returns, as a readout |
 | ``assemble.py`` | expressions to nodes and edges |
+| ``problems.py`` | the diagnostics |
 | ``confirm.py`` | the network run against the recording, and each neuron against its module |
 """

@@ -8,7 +8,7 @@ import numpy as np
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.linear import Linear, Scale
 from ranvier.compiler.ir.network import Edge, Input, Neurons, Node
-from ranvier.frontends.torch.fold import INPUT, Folded, Population
+from ranvier.frontends.torch.populations import INPUT, Folded, Population
 from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Reduced, Sum
 
 Term = tuple[str, int]

@@ -91,10 +91,8 @@ def record(module: nn.Module, inputs: Sequence[torch.Tensor], kind: Callable[[nn
     handles = [h for name, part in modules.items() for h in recorder.watch(part, name, kind(part))]
     held = [value for part in modules.values() for value in tensors(dict(vars(part)))]
     held += [value for part in modules.values() for value in (*part.parameters(), *part.buffers())]
-    outputs = []
     with undisturbed(twin), recorder:
-        for frame in inputs:
-            outputs.append(twin(frame))
+        outputs = [twin(frame) for frame in inputs]
     for handle in handles:
         handle.remove()
     called = tuple(dict.fromkeys(recorder.called))

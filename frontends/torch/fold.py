@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,35 +16,13 @@ from ranvier.frontends.torch.functions import HANDLERS, Call
 from ranvier.frontends.torch.isolate import class_path
 from ranvier.frontends.torch.leaves import adapter
 from ranvier.frontends.torch.operations import Operations, chain
+from ranvier.frontends.torch.populations import INPUT, Folded, Population, check_steady, count_steps
 from ranvier.frontends.torch.problems import mixes, not_linear
-from ranvier.frontends.torch.snntorch import Described
-from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Meaning, Opaque, Output, Value, leaves, matches
+from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Meaning, Opaque, Output, Value
 
-INPUT = "input"
 SHOWN: Mapping[str, Output] = {"spk": "spikes", "mem": "membrane", "syn": "current"}
 READS = frozenset({"item", "tolist", "numpy", "bool", "float", "int"})
 FIRST_ARGUMENTS = ("input", "tensors", "self", "other")
-
-
-@dataclass(eq=False)
-class Population:
-    """A neuron module and its calls: ``inputs`` are the expressions of its weighted input, step by step."""
-
-    name: str
-    shape: Shape
-    described: Described
-    inputs: list[Expr] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-
-
-@dataclass(frozen=True, eq=False)
-class Folded:
-    """A run understood: ``outputs`` per call of the root module, with tensors replaced by their meanings."""
-
-    populations: Mapping[str, Population]
-    outputs: tuple[Any, ...]
-    steps: int
-    notes: tuple[Note, ...]
 
 
 def fold(trace: Trace, inputs: Sequence[Value], batch: int) -> Folded:
@@ -55,9 +32,9 @@ def fold(trace: Trace, inputs: Sequence[Value], batch: int) -> Folded:
         reader.meanings[id(tensor)] = meaning
     for event in trace.events:
         reader.read(event)
-    steps = _steps(reader.populations)
+    steps = count_steps(reader.populations)
     for population in reader.populations.values():
-        _steady(population, steps)
+        check_steady(population, steps)
     outputs = tuple(reader.mapped(out) for out in trace.outputs)
     return Folded(reader.populations, outputs, steps, tuple(reader.notes.values()))
 
@@ -80,8 +57,8 @@ class _Reader:
         else:
             results = self._function(event)
         for i, tensor in enumerate(tensors(event.out)):
-            unread = Opaque(not_linear(event.site, f"a result of {event.name}"))
-            self.meanings[id(tensor)] = results[i] if i < len(results) else unread
+            known = i < len(results)
+            self.meanings[id(tensor)] = results[i] if known else Opaque(not_linear(event.site, event.name))
             self.buffers.pop(id(tensor), None)
 
     def mapped(self, value: Any) -> Any:
@@ -89,7 +66,8 @@ class _Reader:
         if isinstance(value, torch.Tensor):
             return self._meaning(value)
         if isinstance(value, (tuple, list)):
-            return [self.mapped(item) for item in value]
+            items = [self.mapped(item) for item in value]
+            return tuple(items) if isinstance(value, tuple) else items
         return {k: self.mapped(v) for k, v in value.items()} if isinstance(value, dict) else value
 
     def _meaning(self, tensor: torch.Tensor) -> Meaning:
@@ -150,22 +128,22 @@ class _Reader:
         if name == "setitem" and signals:
             self._write(event, args)
             return ()
+        if name in READS and any(isinstance(m, (Value, Opaque)) for m in found):
+            place = str(event.site)
+            text = f"forward reads values with {name}: the network assumes that they do not steer it"
+            self.notes[place] = Note("RV227", place, text)
         opaque = next((m for m in found if isinstance(m, Opaque)), None)
         if opaque is not None:
             return tuple(opaque for _ in tensors(event.out))
         if not signals:
             return event.seen or tuple(tensors(event.out))
-        if name in READS:
-            place = str(event.site)
-            text = f"forward reads values with .{name}(): the network assumes that they do not steer it"
-            self.notes[place] = Note("RV227", place, text)
         result = self._guarded(lambda: _handled(Call(self.ops, event), name, args, kwargs))
         return result if isinstance(result, tuple) else (result,)
 
     def _write(self, event: Event, args: list[Any]) -> None:
         """``buffer[t] = frame``: the buffer becomes a sequence when all its steps are written."""
         buffer = next(tensors(event.args))
-        key = args[1] if isinstance(args[1], tuple) else tuple(args[1]) if isinstance(args[1], list) else (args[1],)
+        key = args[1] if isinstance(args[1], tuple) else (args[1],)
         picked = [(i, part) for i, part in enumerate(key) if isinstance(part, int)]
         rest = [part for part in key if not isinstance(part, int)]
         if len(picked) != 1 or any(part not in (Ellipsis, slice(None)) for part in rest):
@@ -178,6 +156,7 @@ class _Reader:
 
     def _neuron(self, event: Event) -> tuple[Meaning, ...]:
         module, name = self.trace.modules[event.name], event.name or "neurons"
+        name = f"{name}.neurons" if name == INPUT else name
         rules = adapter(module)
         arguments = [*event.args, *[event.kwargs[k] for k in ("input_", *rules.states) if k in event.kwargs]]
         value = self._meaning(arguments[0])
@@ -267,48 +246,3 @@ def _check_state(event: Event, name: str, state: str, step: int, value: Meaning)
             f"Pass the {state} on from call to call unchanged, or use init_hidden=True.",
             step=step,
         )
-
-
-def _steps(populations: Mapping[str, Population]) -> int:
-    counts = {name: len(p.events) for name, p in populations.items()}
-    steps = min(counts.values())
-    if max(counts.values()) != steps:
-        listed = ", ".join(f"{name} {count} times" for name, count in counts.items())
-        raise error(
-            "RV201",
-            "the module",
-            f"the neurons are not called equally often: {listed}.",
-            "Call each neuron module once per step; a module used twice in a step needs a second one of its own.",
-        )
-    return steps
-
-
-def _steady(population: Population, steps: int) -> None:
-    last = population.inputs[-1]
-    ahead = [leaf for leaf in leaves(last) if leaf.step is not None and leaf.step >= steps]
-    if ahead:
-        raise error(
-            "RV204",
-            str(population.events[-1].site),
-            f"in step {steps - 1}, {population.name} receives input frame {ahead[0].step}.",
-            "Use input frame t, or an earlier one, in step t.",
-        )
-    for step, expr in enumerate(population.inputs[:-1]):
-        if not matches(expr, last, steps - 1 - step):
-            raise error(
-                "RV200",
-                str(population.events[step].site),
-                f"{population.name} is connected differently in different steps: in step {step} it receives "
-                f"{_listed(expr, step)}, in step {steps - 1} {_listed(last, steps - 1)}.",
-                "Let the same connections act in every step; what was sent before the first step counts as zero.",
-                step=step,
-            )
-
-
-def _listed(expr: Expr, step: int) -> str:
-    found = []
-    for leaf in leaves(expr):
-        age = 0 if leaf.step is None else step - leaf.step
-        when = "of the same step" if age == 0 else f"of {age} steps before" if age > 0 else f"of {-age} steps ahead"
-        found.append(f"{leaf.output} {'' if leaf.output == 'input' else f'of {leaf.source} '}{when}")
-    return " and ".join(dict.fromkeys(found)) or "nothing"

@@ -17,9 +17,9 @@ ALIASES = frozenset(
     {"Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"}
 )
 POOLINGS = frozenset({"MaxPool1d", "MaxPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "FractionalMaxPool2d"})
-FUNCTIONAL_ACTIVATIONS = frozenset(
+FUNCTIONAL_ACTIVATIONS = (
     "relu relu6 leaky_relu elu selu celu gelu silu mish hardswish hardtanh sigmoid tanh softplus prelu rrelu "
-    "hardsigmoid clamp_min threshold".split()
+    "hardsigmoid clamp_min threshold"
 )
 
 
@@ -88,16 +88,13 @@ def average_pool(
     if divisor is None and (count_include_pad or not any(pads)):
         return (Pool(name, "average", shape, kernels, strides, both),)
     total = Pool(name, "sum", shape, kernels, strides, both)
-    if divisor is not None:
-        factor = np.array(1.0 / divisor)
-    else:
-        factor = 1.0 / _window_sizes(total)
+    factor = 1.0 / _window_sizes(total) if divisor is None else np.array(1.0 / divisor)
     if divisor == 1:
         return (total,)
     return (total, Scale(f"{name}.divide", total.out_shape, factor, np.array(0.0)))
 
 
-def adaptive_pool(name: str, shape: Shape, target: int | None | Sequence[int | None]) -> Ops:
+def adaptive_pool(name: str, shape: Shape, target: int | Sequence[int | None] | None) -> Ops:
     """An adaptive average with windows of equal size."""
     spatial = shape[1:]
     asked = tuple(target) if isinstance(target, Sequence) else (target,) * len(spatial)

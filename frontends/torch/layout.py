@@ -97,7 +97,7 @@ def unsqueeze(ops: Operations, value: Value, axis: int, site: Site) -> Value:
 
 
 def repeat(value: Value, sizes: Sequence[int], keep: tuple[int, ...], site: Site) -> Value:
-    """``repeat`` or ``expand``: only axes of length one, which become time; ``keep`` are factors that change nothing."""
+    """``repeat`` or ``expand``: only axes of length one, which become time; ``keep``: factors without effect."""
     axes = "U" * (len(sizes) - len(value.axes)) + value.axes
     frames = value.frames
     for axis, times in enumerate(sizes):

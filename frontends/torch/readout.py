@@ -9,7 +9,7 @@ import numpy as np
 from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.linear import Reshape, Scale
 from ranvier.compiler.ir.network import Note, Readout, ReadoutKind
-from ranvier.frontends.torch.fold import Folded
+from ranvier.frontends.torch.populations import Folded
 from ranvier.frontends.torch.values import Apply, Expr, Leaf, Opaque, Output, Reduced, Sum, Value
 
 How = Literal["sequence", "sum", "max", "last"]
@@ -45,7 +45,7 @@ def choose(folded: Folded, asked: ReadoutKind | None) -> tuple[Readout, tuple[No
         raise error(
             "RV221",
             shown[0].source,
-            "the module returns membranes of all steps: whether the last, the largest or the sum decides cannot be seen.",
+            "the module returns membranes of all steps: whether their last, largest or sum decides cannot be seen.",
             "Say readout='last_membrane', 'max_membrane' or 'sum_membrane', or return the spikes.",
         )
     else:
@@ -102,7 +102,7 @@ def _parts(value: Any, steps: int) -> Iterator[Shown]:
     elif isinstance(value, dict):
         for item in value.values():
             yield from _parts(item, steps)
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):
         frames = [v.frames[0] for v in value if isinstance(v, Value) and len(v.frames) == 1]
         found = _sequence(frames, steps) if len(frames) == len(value) else None
         if found is not None:
@@ -115,7 +115,7 @@ def _parts(value: Any, steps: int) -> Iterator[Shown]:
 def _flat(value: Any) -> Iterator[Value | Opaque]:
     if isinstance(value, (Value, Opaque)):
         yield value
-    elif isinstance(value, (list, dict)):
+    elif isinstance(value, (list, tuple, dict)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _flat(item)
 

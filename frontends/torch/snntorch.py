@@ -9,7 +9,7 @@ live module at each import.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import nn
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.compiler.ir.arrays import FloatArray, Shape, size
-from ranvier.compiler.ir.linear import Linear, Scale
+from ranvier.compiler.ir.linear import Conv, Dense, Linear, Scale
 from ranvier.compiler.ir.neurons import Lif, Reset
 from ranvier.frontends.torch.isolate import class_path
 from ranvier.frontends.torch.layers import LAYERS, numbers
@@ -200,19 +200,22 @@ def _delayed_subtraction(
 def _recurrent(live: _Live) -> Linear:
     """The recurrent weights, on spikes of amplitude one."""
     inner, name = live.module.recurrent, f"{live.name}.recurrent"
-    if class_path(type(inner)) in LAYERS:
-        (op,) = LAYERS[class_path(type(inner))](inner, name, live.shape)
-        if op.out_shape != live.shape:
-            raise error(
-                "RV193",
-                name,
-                f"the recurrent layer gives {list(op.out_shape)} for neurons of shape {list(live.shape)}.",
-                "Use an odd kernel, so that the recurrent convolution keeps the shape.",
-            )
-        return op
+    amplitude = live.values("graded_spikes_factor")
     if type(inner).__name__ == "RecurrentOneToOne":
-        return Scale(name, live.shape, live.spread(inner.V, "V"), np.array(0.0))
-    raise _option(live.name, f"the recurrent part was replaced by {type(inner).__name__}", "Use all_to_all or V.")
+        return Scale(name, live.shape, live.spread(inner.V, "V") * amplitude, np.array(0.0))
+    if class_path(type(inner)) not in LAYERS:
+        raise _option(live.name, f"the recurrent part was replaced by {type(inner).__name__}", "Use all_to_all or V.")
+    (op,) = LAYERS[class_path(type(inner))](inner, name, live.shape)
+    if op.out_shape != live.shape:
+        raise error(
+            "RV193",
+            name,
+            f"the recurrent layer gives {list(op.out_shape)} for neurons of shape {list(live.shape)}.",
+            "Use an odd kernel, so that the recurrent convolution keeps the shape.",
+        )
+    if isinstance(op, Dense) or (isinstance(op, Conv) and amplitude.ndim == 0):
+        return replace(op, weight=op.weight * amplitude)
+    raise _option(live.name, "graded_spikes_factor differs between neurons with a recurrent convolution", "Use one.")
 
 
 def _check(live: _Live, decay: FloatArray) -> None:

@@ -42,12 +42,14 @@ def run_child(
     log: Path,
     limit: float,
     result: Path | None = None,
+    progress: Path | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> ChildExit:
     """Run ``command`` for at most ``limit`` seconds, its output in ``log``, and kill all it left behind.
 
-    With ``result``, the child is given ``GRACE_S`` seconds to exit once that file exists. The
-    child's environment is ours without ``PYTHON*`` variables, plus ``extra``.
+    With ``progress``, the limit starts anew whenever that file changes. With ``result``, the child is
+    given ``GRACE_S`` seconds to exit once that file exists. The child's environment is ours without
+    ``PYTHON*`` variables, plus ``extra``.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | dict(extra or {})
     started = time.monotonic()
@@ -63,7 +65,7 @@ def run_child(
         ) as child,
     ):
         try:
-            _wait(child.pid, started + limit, result)
+            _wait(child.pid, limit, result, progress)
         finally:
             exited = _exited(child.pid)
             _end_group(child.pid)
@@ -72,18 +74,26 @@ def run_child(
 
 
 def run_lava_script(
-    python: Path, script: Path, arguments: Sequence[str], result: Path, log: Path, limit: float
-) -> None:
-    """Run a Lava script, isolated (``-I``), until ``result`` exists.
+    python: Path,
+    script: Path,
+    arguments: Sequence[str],
+    result: Path,
+    log: Path,
+    limit: float,
+    progress: Path | None = None,
+) -> ChildExit:
+    """Run a Lava script, isolated (``-I``), until ``result`` exists; ``progress`` as in ``run_child``.
 
     Raises ``RanvierError`` RV702 (time limit), RV703 (killed by a signal), RV704 (error exit) or RV705
     (no result), with the traceback of the Lava Process that failed when the log holds one.
     """
     result.unlink(missing_ok=True)
     command = [str(python), "-I", str(script), *arguments]
-    ended = run_child(command, log, limit, result, {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    ended = run_child(command, log, limit, result, progress, threads)
     if not ended.has_result:
         raise _failure(ended, script, log, limit)
+    return ended
 
 
 def failure_text(log: str) -> str:
@@ -93,12 +103,15 @@ def failure_text(log: str) -> str:
     return telling[-1].rstrip() if telling else "\n".join(log.splitlines()[-TAIL_LINES:])
 
 
-def _wait(pid: int, deadline: float, result: Path | None) -> None:
+def _wait(pid: int, limit: float, result: Path | None, progress: Path | None) -> None:
     """Return when the child has exited, its time is over, or its result has existed for the grace period."""
+    deadline, seen = time.monotonic() + limit, b""
     while not _exited(pid) and time.monotonic() < deadline:
         if result is not None and result.exists():
             deadline = min(deadline, time.monotonic() + GRACE_S)
-            result = None
+            result = progress = None
+        if progress is not None and progress.exists() and (now := progress.read_bytes()) != seen:
+            deadline, seen = time.monotonic() + limit, now
         time.sleep(POLL_S)
 
 
@@ -139,7 +152,7 @@ def _failure(ended: ChildExit, script: Path, log: Path, limit: float) -> Ranvier
         return error(
             "RV702",
             place,
-            f"no result after {limit:g} s. Lava does not stop when one of its processes fails. "
+            f"no result and no progress for {limit:g} s. Lava does not stop when one of its processes fails. "
             f"What the log says:\n{text}",
             "correct what the traceback names; without one, allow more time",
             limit_s=limit,

@@ -70,7 +70,7 @@ def _recording(chip: ChipNetwork, project: Project, results: Path, record: Recor
         spikes,
         tracks("membrane") if "membrane" in record else {},
         states,
-        _stats(chip, spikes) if spikes else {},
+        _stats(chip, {**spikes, chip.ports[0].name: _load(results, "frames")}) if spikes else {},
         (),
         seconds,
     )
@@ -81,9 +81,13 @@ def _load(results: Path, name: str) -> NDArray[Any]:
     return array.astype(np.int64)
 
 
-def _stats(chip: ChipNetwork, spikes: Mapping[str, NDArray[Any]]) -> dict[str, LayerStats]:
-    """Counts of the populations; operations of those whose sources are all populations, as recorded."""
+def _stats(chip: ChipNetwork, sent: Mapping[str, NDArray[Any]]) -> dict[str, LayerStats]:
+    """Counts of the populations, from what every port and population sent, (samples, steps, *shape)."""
+    operations = dict.fromkeys((p.name for p in chip.populations), 0)
+    for connection in chip.connections:
+        fan_out = np.diff(synapse_matrix(connection.synapse).tocsc().indptr)
+        active = np.count_nonzero(sent[connection.source].reshape(-1, fan_out.size), axis=0)
+        operations[connection.target] += int(active @ fan_out)
     return {
-        p.name: LayerStats(p.size, int(np.count_nonzero(spikes[p.name])), _operations(chip, p.name, spikes))
-        for p in chip.populations
+        p.name: LayerStats(p.size, int(np.count_nonzero(sent[p.name])), operations[p.name]) for p in chip.populations
     }

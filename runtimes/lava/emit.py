@@ -5,7 +5,7 @@ lacks, ``<name>_host`` the ends of a run on a CPU. Lava finds the models of a Pr
 file beside it: hence packages with ``process.py`` and ``models.py`` only, and absolute imports.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,9 @@ class NeuronView:
 
     name: str
     semantics: str
-    text: Sequence[str]
     states: Sequence[str]
     params: Sequence[str]
     body: Sequence[str]
-    membrane: str
-    spikes: str
 
 
 def emit(chip: ChipNetwork, folder: Path, single_run: bool = False) -> Project:
@@ -133,14 +130,16 @@ def neuron_classes(chosen: Plan) -> dict[StepProgram, str]:
 def _neuron_view(name: str, program: StepProgram) -> NeuronView:
     return NeuronView(
         name,
-        f"The step program {program.semantics}.",
-        ["", *str(program).splitlines()],
+        f"The step program {program.semantics}: {_meaning(program)}.",
         [state.name for state in program.states],
         program.params,
         body(program),
-        program.membrane,
-        program.spikes,
     )
+
+
+def _meaning(program: StepProgram) -> str:
+    states = ", ".join(state.name for state in program.states)
+    return f"states {states}; sends {'numbers' if program.graded else '0 or 1'}"
 
 
 def _lava_imports(layers: Sequence[LayerView], synapses: Sequence[SynapseView]) -> list[str]:
@@ -164,10 +163,17 @@ def _input_text(bits: int, scale: float) -> str:
     return f"integers of {bits} bits, or real numbers x that become round({scale!r} * x)"
 
 
+def _listed(texts: Iterable[str]) -> str:
+    """``texts`` as a tuple of strings in Python source."""
+    quoted = [f'"{text}"' for text in texts]
+    return f"({', '.join(quoted)}{',' if len(quoted) == 1 else ''})"
+
+
 def _render(template: str, context: Mapping[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - a slow import
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
     )
+    environment.filters["listed"] = _listed
     return environment.get_template(template).render(context)

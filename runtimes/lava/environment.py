@@ -91,8 +91,9 @@ class LavaStatus:
 def cache_folder() -> Path:
     """Where Ranvier keeps what it can make anew."""
     named = os.environ.get("RANVIER_CACHE")
-    shared = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(named) if named else Path(shared) / "ranvier"
+    if named:
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ranvier"
 
 
 def lava_status(recipe: Recipe = LAVA) -> LavaStatus:

@@ -31,6 +31,11 @@ class LayerView:
     dv: str = "0"
     bias: str = "0"
 
+    @property
+    def described(self) -> str:
+        """The layer and its parameters that differ between neurons."""
+        return f"{self.attribute}: {', '.join(self.vectors)}"
+
 
 def layer_view(neurons: Neurons, generated: str, tensors: Tensors) -> LayerView:
     """``neurons`` for the templates; ``generated`` names its process unless it is a stock one."""
@@ -83,4 +88,4 @@ def _plain(neurons: Neurons, key: str, population: Population, tensors: Tensors)
         return str(int(value))
     name = f"{neurons.attribute}.{key}"
     tensors[name] = value.reshape(neurons.population.shape)
-    return repr(name)
+    return f'"{name}"'

@@ -100,7 +100,7 @@ def _dense(synapse: Synapse, tensors: Tensors) -> tuple[list[str], Arguments]:
     tensors[name] = weights.weight
     arguments = [("weights", f'w["{name}"]')]
     if delay:
-        arguments += [("delays", f'0 * w["{name}"] + {delay}'), ("max_delay", str(delay))]
+        arguments += [("delays", str(delay)), ("max_delay", str(delay))]
     return [], arguments
 
 
@@ -119,7 +119,7 @@ def _sparse(synapse: Synapse, tensors: Tensors) -> tuple[list[str], Arguments]:
 
 def _compressed(synapse: Synapse) -> sparse.csr_array:
     """The connection's matrix without stored zeros, its columns in order."""
-    matrix = sparse.csr_array(synapse_matrix(synapse.connection.synapse))
+    matrix = sparse.csr_array(synapse_matrix(synapse.connection.synapse), copy=True)
     matrix.eliminate_zeros()
     matrix.sum_duplicates()
     return matrix

@@ -5,10 +5,12 @@ import importlib.util
 import os
 import sys
 import tempfile
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import numba
 
 from ranvier.compiler.ir.steps import StepProgram
 from ranvier.runtimes.simulator.emit import kernel_source
@@ -22,30 +24,29 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ranvier"
 
 
-@lru_cache(maxsize=None)
+@cache
 def kernel(program: StepProgram) -> Any:
     """The compiled ``advance`` of ``program``: loaded where this machine has compiled it before."""
-    import numba
-
     source = kernel_source(program)
     digest = hashlib.sha256(f"numba {numba.__version__}\n{source}".encode()).hexdigest()
-    return _loaded(_stored(source, digest)).advance
+    return _loaded(store(source, digest)).advance
 
 
-def _stored(source: str, digest: str) -> Path:
-    """The file that holds ``source``; written whole or not at all, and renewed when it was changed."""
-    for folder in (cache_folder(), Path(tempfile.gettempdir()) / f"ranvier-{os.getuid()}"):
-        path = folder / "kernels" / f"{digest}.py"
-        try:
-            if not path.is_file() or path.read_text(encoding="utf-8") != source:
-                _write(path, source)
-        except OSError:
-            continue
-        return path
-    raise AssertionError("unreachable")
+def store(source: str, digest: str) -> Path:
+    """The file that holds ``source``: in the cache folder, or in a new one of this process where that fails."""
+    path = cache_folder() / "kernels" / f"{digest}.py"
+    try:
+        _write(path, source)
+    except OSError:
+        path = Path(tempfile.mkdtemp(prefix="ranvier-")) / path.name
+        _write(path, source)
+    return path
 
 
 def _write(path: Path, source: str) -> None:
+    """Write ``source`` whole or not at all, unless it stands there already."""
+    if path.is_file() and path.read_text(encoding="utf-8") == source:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as part:
         part.write(source)
@@ -55,7 +56,8 @@ def _write(path: Path, source: str) -> None:
 def _loaded(path: Path) -> ModuleType:
     name = f"ranvier_kernel_{path.stem[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

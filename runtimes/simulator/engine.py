@@ -182,9 +182,7 @@ def _slices(kept: _Kept, layer: Layer, start: int, frames: tuple[int, ...]) -> S
     )
 
 
-def _recording(
-    plan: Plan, kept: Mapping[str, _Kept], total: _Total, record: Records, seconds: float
-) -> Recording:
+def _recording(plan: Plan, kept: Mapping[str, _Kept], total: _Total, record: Records, seconds: float) -> Recording:
     shapes = {layer.name: layer.shape for layer in plan.layers}
     programs = {layer.name: layer.program for layer in plan.layers}
     sent = {n: _shaped(k.sent, shapes[n]) for n, k in kept.items() if k.sent is not None}
@@ -220,4 +218,4 @@ def _processors() -> int:
 def _check_counts(threads: int | None, batch: int | None) -> None:
     for name, count in (("threads", threads), ("batch", batch)):
         if count is not None and count < 1:
-            raise error("RV211", name, f"{name} is {count}", f"give a positive number of {name}, or none for the default")
+            raise error("RV211", name, f"{name} is {count}", "give a positive number, or none for the default")

@@ -19,8 +19,11 @@ REGISTER_BITS = 32
 
 @dataclass(frozen=True, eq=False)
 class Scatter:
-    """A synapse ready to run: ``fan_out`` (sources,) counts the weights of each sender, ``peak`` bounds what
-    senders of values within -1..1 can sum up to at any target."""
+    """A synapse ready to run.
+
+    ``fan_out`` (sources,) counts the weights of each sender; ``peak`` bounds what senders of values within
+    -1..1 can sum up to at any target.
+    """
 
     form: Form
     fan_out: NDArray[np.int64]
@@ -60,9 +63,7 @@ def float_scatter(op: Synapse) -> Scatter:
     if len(op.kernel) == 2:
         return _conv(op.weight, geometry)
     flat_in, flat_out = (op.in_shape[0], 1, op.in_shape[1]), (op.out_shape[0], 1, op.out_shape[1])
-    across = _Geometry(
-        flat_in, flat_out, (1, op.stride[0]), ((0, 0), op.padding[0]), (1, op.dilation[0]), op.groups
-    )
+    across = _Geometry(flat_in, flat_out, (1, op.stride[0]), ((0, 0), op.padding[0]), (1, op.dilation[0]), op.groups)
     return _conv(op.weight[:, :, None, :], across)
 
 

@@ -268,7 +268,9 @@ def deliver_conv(
                 scatter_conv(form, senders[:count], values, narrow, touched)
             else:
                 scatter_conv(form, senders[:count], values, wide, touched)
-            for pixel in np.flatnonzero(touched):
+            for pixel in range(pixels):
+                if touched[pixel] == 0:
+                    continue
                 touched[pixel] = 0
                 if safely:
                     add_scaled(narrow[pixel], exponent, row[pixel::pixels])
@@ -318,10 +320,11 @@ def deliver_conv_float(sent: Values, window: Window, form: ConvForm, current: Va
             row = current[sample, step - first]
             if count:
                 scatter_conv(form, senders[:count], values, total, touched)
-                for pixel in np.flatnonzero(touched):
-                    touched[pixel] = 0
-                    row[pixel::pixels] += total[pixel]
-                    total[pixel] = 0
+                for pixel in range(pixels):
+                    if touched[pixel]:
+                        touched[pixel] = 0
+                        row[pixel::pixels] += total[pixel]
+                        total[pixel] = 0
 
 
 @compiled

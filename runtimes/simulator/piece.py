@@ -48,13 +48,11 @@ def run_piece(plan: Plan, frames: Values, slices: Mapping[str, Slices], block: i
         last = min(first + block, steps)
         for layer in plan.layers:
             name, out = layer.name, slices[layer.name]
-            current = np.zeros((samples, last - first, layer.size), _current_type(layer))
+            current = np.zeros((samples, last - first, layer.size), np.int32 if plan.exact else np.float64)
             for place, link in enumerate(plan.into[name], len(lossy(layer.program))):
                 _deliver(link, sent[link.source], (first, last, link.delay), current, events[name], place)
-            kernel(layer.program)(
-                first, last, current, states[name], out.sent, out.membrane, out.states, fired[name], events[name],
-                layer.params,
-            )  # fmt: skip
+            outcome = out.sent, out.membrane, out.states, fired[name], events[name]
+            kernel(layer.program)(first, last, _typed(current, layer), states[name], *outcome, layer.params)
     return Counts(fired, events)
 
 
@@ -63,13 +61,14 @@ def places(plan: Plan, layer: Layer) -> list[str]:
     return [op.result for op in lossy(layer.program)] + [link.name for link in plan.into[layer.name]]
 
 
-def _current_type(layer: Layer) -> type[np.int32] | type[np.float64]:
-    return np.int32 if layer.program.domain == "int" else np.float64
+def _typed(current: Values, layer: Layer) -> Values:
+    """``current`` as the layer's kernel takes it: a float network may hold neurons in integers."""
+    if layer.number is np.float64 or current.dtype == np.int32:
+        return current
+    return np.rint(current).astype(np.int64).astype(np.int32)  # neurons look at the lowest 26 bits only
 
 
-def _deliver(
-    link: Link, sent: Values, window: kernels.Window, current: Values, events: Ints, place: int
-) -> None:
+def _deliver(link: Link, sent: Values, window: kernels.Window, current: Values, events: Ints, place: int) -> None:
     form = link.scatter.form
     if current.dtype == np.float64:
         if isinstance(form, kernels.DenseForm):

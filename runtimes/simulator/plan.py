@@ -18,9 +18,10 @@ from ranvier.compiler.ir.arrays import Shape, size
 from ranvier.compiler.ir.chip import ChipNetwork, Port
 from ranvier.compiler.ir.linear import SYNAPSES
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
-from ranvier.compiler.ir.neurons import PARAMETERS, Lif
-from ranvier.compiler.ir.programs import features, float_lif
+from ranvier.compiler.ir.neurons import RegisterLif
+from ranvier.compiler.ir.programs import Features, chip_lif, features, float_lif
 from ranvier.compiler.ir.steps import StepProgram
+from ranvier.runtimes.reference import lif_params
 from ranvier.runtimes.simulator.forms import Scatter, chip_scatter, float_scatter, rule
 from ranvier.runtimes.simulator.kernels import Rule
 
@@ -75,6 +76,11 @@ class Plan:
     links: tuple[Link, ...]
     readout: Readout
 
+    @property
+    def exact(self) -> bool:
+        """Whether everything is in integers: a chip network, not a float one."""
+        return isinstance(self.source, Port)
+
     @cached_property
     def into(self) -> Mapping[str, tuple[Link, ...]]:
         """The links that end at each layer."""
@@ -124,23 +130,28 @@ def _chip_links(chip: ChipNetwork) -> list[Link]:
 
 
 def _float_layer(node: Neurons) -> Layer:
-    model = node.model
-    assert isinstance(model, Lif)
-    program, neurons = float_lif(features(model)), size(node.shape)
-    values: dict[str, Any] = {name: getattr(model, name) for name in PARAMETERS}
-    values |= {"refractory": model.refractory, "floor": model.floor}
+    """A population in float64, or in integers where the source gives its neurons as chip registers."""
+    model, neurons = node.model, size(node.shape)
+    if isinstance(model, RegisterLif):
+        stock = chip_lif(Features())
+        registers = [getattr(model, name) for name in stock.params]
+        zero = np.zeros((len(stock.states), neurons), np.int64)
+        return Layer(node.name, node.shape, stock, _table(registers, neurons, np.int64), zero)
+    program, values = float_lif(features(model)), lif_params(model)
     initial = [model.initial if state.name == "v" else 0.0 for state in program.states]
     params = _table([values[name] for name in program.params], neurons, np.float64)
     return Layer(node.name, node.shape, program, params, _table(initial, neurons, np.float64))
 
 
 def _float_links(network: Network) -> list[Link]:
-    links = []
+    links: list[Link] = []
     for op in (node for node in network.nodes if isinstance(node, SYNAPSES)):
         scatter = float_scatter(op)
-        for before in network.into[op.name]:
-            for after in network.out_of[op.name]:
-                links.append(Link(op.name, before.source, after.target, before.delay + after.delay, scatter, NO_RULE))
+        links += [
+            Link(op.name, before.source, after.target, before.delay + after.delay, scatter, NO_RULE)
+            for before in network.into[op.name]
+            for after in network.out_of[op.name]
+        ]
     return links
 
 
@@ -149,9 +160,7 @@ def _unfolded(network: Network) -> list[Diagnostic]:
     found = {}
     for node in network.nodes:
         bias = getattr(node, "bias", None)
-        if isinstance(node, Neurons) and not isinstance(node.model, Lif):
-            found[node.name] = "its neurons are given by chip registers"
-        elif not isinstance(node, (Input, Neurons, *SYNAPSES)):
+        if not isinstance(node, (Input, Neurons, *SYNAPSES)):
             found[node.name] = f"it is a {type(node).__name__} layer"
         elif bias is not None and bool(np.any(bias)):
             found[node.name] = "its bias is not part of its neurons' drive"

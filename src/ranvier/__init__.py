@@ -9,7 +9,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ranvier.api import App, check, compile, load, open, targets, verify  # noqa: A004 the names of the verbs
+    from ranvier.api import App, check, compile, load, open, target_names, verify  # noqa: A004 the names of the verbs
     from ranvier.compiler.diagnostics import Diagnostic, RanvierError
     from ranvier.data import Samples, load_data
 
@@ -24,7 +24,7 @@ __all__ = [
     "load",
     "load_data",
     "open",
-    "targets",
+    "target_names",
     "verify",
 ]
 

@@ -1,8 +1,8 @@
-"""The public functions: load, compile, open, check, verify, targets, and the compiled ``App``."""
+"""The public functions: load, compile, open, check, verify, target_names, and the compiled ``App``."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ranvier.compiler import artifact
-from ranvier.compiler.diagnostics import Diagnostic, Figure, RanvierError
-from ranvier.compiler.ir.network import Coding, Network, Note, ReadoutKind
+from ranvier.compiler.diagnostics import Diagnostic, Figure, RanvierError, error
+from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.network import Coding, Network, Note, Payload, ReadoutKind
 from ranvier.compiler.ir.neurons import Compare
 from ranvier.compiler.ir.program import Program
 from ranvier.loading import LoadOptions, load_network
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 Runtime = Literal["simulator", "oracle", "lava"]
 DEFAULT_TARGET = "loihi2"
+INPUT_BITS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +59,9 @@ class App:
 
     def emit_lava(self, folder: str | Path) -> Path:
         """Write a Lava project that runs by itself into ``folder``, and return that folder."""
-        from ranvier.runtimes.lava.emit import emit_project
+        from ranvier.runtimes.lava.emit import emit
 
-        emit_project(self.program.chip, Path(folder))
+        emit(self.program.chip, Path(folder))
         return Path(folder)
 
     def report(self, recording: Recording | None = None) -> "Report":
@@ -81,6 +83,7 @@ def load(  # noqa: PLR0913 one keyword per choice that a source leaves open
     preset: str | None = None,
     coding: Coding | None = None,
     readout: ReadoutKind | None = None,
+    input_shape: Shape | None = None,
     sample: object | None = None,
     steps: int | None = None,
 ) -> Network:
@@ -88,13 +91,16 @@ def load(  # noqa: PLR0913 one keyword per choice that a source leaves open
 
     For ``.nir`` files, which leave it open: ``dt`` in seconds per step, ``method`` (euler, exp), ``reset`` (value,
     subtract, delayed_value, delayed_subtract), ``compare`` (``>``, ``>=``), ``max_spikes`` per step (0: no limit),
-    ``floor`` of the membrane, or the ``preset`` of the exporting program. For torch modules: ``sample``, one input
+    ``floor`` of the membrane, or the ``preset`` of the exporting program. For ``.net`` files that start with a
+    convolution: ``input_shape`` (channels, height, width). For torch modules: ``sample``, one input
     as ``forward`` takes it, and ``steps`` where ``forward`` does a single step. ``coding`` says whether spikes or a
     current enter, ``readout`` how the answer is read.
 
     Raises ``RanvierError`` with everything that is missing or cannot be read.
     """
-    options = LoadOptions(dt, method, reset, compare, max_spikes, floor, preset, coding, readout, sample, steps)
+    options = LoadOptions(
+        dt, method, reset, compare, max_spikes, floor, preset, coding, readout, input_shape, sample, steps
+    )
     return load_network(source, options)
 
 
@@ -103,7 +109,7 @@ def compile(  # noqa: A001 the name of the verb
     target: str | Path = DEFAULT_TARGET,
     calibrate: ArrayLike | None = None,
     *,
-    input_bits: int = 8,
+    input_bits: int = INPUT_BITS,
 ) -> App:
     """Compile ``net`` for ``target``: a shipped chip's name, or the path of a target file.
 
@@ -131,7 +137,7 @@ def compile(  # noqa: A001 the name of the verb
 
 def open(path: str | Path) -> App:  # noqa: A001 the name of the verb
     """The compiled network in the artifact at ``path``; raises ``RanvierError`` RV401 to RV408."""
-    from ranvier.targets.load import load_target, target_names
+    from ranvier.targets.load import load_target
 
     found = artifact.read(path)
     name = found.program.target
@@ -142,10 +148,11 @@ def open(path: str | Path) -> App:  # noqa: A001 the name of the verb
 def check(net: Network, target: str | Path = DEFAULT_TARGET) -> list[Diagnostic]:
     """Everything that stands in the way of ``net`` on ``target``; what was assumed or rounded as notes.
 
-    The network can be compiled if no diagnostic is an error.
+    The network can be compiled if no diagnostic is an error. A real-valued input, whose range only calibration data
+    show, is taken to reach from -1 to 1, which is noted (RV606).
     """
     try:
-        program = compile(net, target).program
+        program = compile(_with_range(net), target).program
     except RanvierError as refused:
         return list(refused.diagnostics)
     return [_as_diagnostic(note) for note in (*program.chip.notes, *program.notes)]
@@ -164,10 +171,13 @@ def verify(
 
     The first of ``runtimes`` runs all samples and is compared with the float network; the others are compared
     with it in every spike and state, Lava on the first ``samples_lava`` samples. ``progress(what, done, total)``
-    is called as it goes. Raises ``RanvierError`` for data that do not fit and runtimes that cannot run.
+    is called as it goes. Without ``net`` the float network in the program is taken.
+    Raises ``RanvierError`` for data that do not fit, runtimes that cannot run, and RV605 for another network.
     """
     from ranvier.runtimes.verify import verify as verify_program
 
+    if net is not None and app.program.source is not None:
+        _refuse_another(app.program.source, net)
     inputs, labels = data
     return verify_program(
         app.program,
@@ -180,11 +190,32 @@ def verify(
     )
 
 
-def targets() -> tuple[str, ...]:
-    """The names of the shipped targets."""
-    from ranvier.targets.load import target_names
+def target_names() -> tuple[str, ...]:
+    """The names of the shipped targets; ``ranvier.targets`` is the package that holds them."""
+    from ranvier.targets import load
 
-    return target_names()
+    return load.target_names()
+
+
+def _refuse_another(source: Network, net: Network) -> None:
+    """Raise RV605 unless ``net`` prepares to the float network ``source`` that a program was compiled from."""
+    from ranvier.compiler.ir.text import equal
+    from ranvier.compiler.pipeline import prepare
+
+    own, given = (replace(network, name="", notes=()) for network in (source, prepare(net)))
+    if not equal(own, given):
+        fix = "give the network, with the options, that was compiled, or compile this one"
+        raise error("RV605", net.name, f"the program was compiled from another network ({source.name})", fix)
+
+
+def _with_range(net: Network) -> Network:
+    """``net`` with the range -1 to 1 for real-valued inputs whose payload is not known."""
+    unknown = [node for node in net.inputs if node.coding == "current" and node.payload is None]
+    text = "the range of its values is not known yet: checked for -1 to 1; compile wants calibration data"
+    added = [Note("RV606", node.name, text) for node in unknown]
+    payload = Payload(INPUT_BITS, 2.0 ** (INPUT_BITS - 1) - 1)
+    nodes = [replace(node, payload=payload) if node in unknown else node for node in net.nodes]
+    return replace(net, nodes=tuple(nodes), notes=(*net.notes, *added))
 
 
 def _as_diagnostic(note: Note) -> Diagnostic:

@@ -4,8 +4,9 @@ import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
@@ -18,6 +19,7 @@ MAX_BYTES = 2**33
 MAX_EXPANSION = 1100
 MAX_FRAME_BYTES = 2**33
 Array = NDArray[Any]
+Start = Literal["first_event", "zero"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +40,8 @@ class Samples:
 class Events:
     """Address events of many samples, sample i in ``slice(offsets[i], offsets[i + 1])``.
 
-    ``x``, ``y`` column and row, ``p`` polarity, ``t_us`` microseconds from the start of the sample;
-    ``shape`` (polarities, rows, columns) of a frame.
+    ``x``, ``y`` column and row, ``p`` polarity, ``t_us`` time in microseconds; ``shape`` (polarities,
+    rows, columns) of a frame.
     """
 
     x: Array
@@ -49,21 +51,36 @@ class Events:
     offsets: Array
     shape: tuple[int, int, int]
 
-    def frames(self, bin_us: float, steps: int | None = None, binary: bool = True) -> Array:
+    @cached_property
+    def _samples(self) -> NDArray[np.int64]:
+        """The sample that each event belongs to."""
+        return np.repeat(np.arange(self.offsets.size - 1), np.diff(self.offsets))
+
+    def steps(self, bin_us: float, start: Start = "first_event") -> NDArray[np.int64]:
+        """The time step of every event, for bins of ``bin_us`` microseconds."""
+        times = np.asarray(self.t_us, dtype=np.int64)
+        if start == "first_event" and times.size:
+            first = np.full(self.offsets.size - 1, times.max())
+            np.minimum.at(first, self._samples, times)
+            times = times - first[self._samples]
+        return (times // bin_us).astype(np.int64)
+
+    def frames(
+        self, bin_us: float, steps: int | None = None, binary: bool = True, start: Start = "first_event"
+    ) -> Array:
         """(samples, steps, polarities, rows, columns) uint8 frames of ``bin_us`` microseconds each.
 
         ``binary``: 1 where there is any event, else the number of events, at most 255. ``steps``: by
-        default as many as the longest sample needs; events after them are left out.
+        default as many as the longest sample needs; events after them are left out. ``start``: time 0 of a
+        sample is its first event (as Tonic's slicers count) or the recording's own zero.
         """
-        step = np.asarray(self.t_us, dtype=np.int64) // bin_us
-        step = step.astype(np.int64)
+        step = self.steps(bin_us, start)
         count = steps if steps is not None else int(step.max(initial=0)) + 1
         samples = self.offsets.size - 1
-        sample = np.repeat(np.arange(samples), np.diff(self.offsets))
         kept = step < count
         shape = (samples, count, *self.shape)
-        where = (sample[kept], step[kept], *(np.asarray(a, np.int64)[kept] for a in (self.p, self.y, self.x)))
-        place = np.ravel_multi_index(where, shape)
+        where = (self._samples[kept], step[kept], *(np.asarray(a, np.int64)[kept] for a in (self.p, self.y, self.x)))
+        place = np.asarray(np.ravel_multi_index(where, shape))
         frames = np.zeros(math.prod(shape), dtype=np.uint8)
         if binary:
             frames[place] = 1
@@ -80,13 +97,14 @@ def load_data(
     steps: int | None = None,
     binary: bool = True,
     shape: tuple[int, int, int] | None = None,
+    start: Start = "first_event",
 ) -> Samples:
     """Read a ``.npz`` file of ready inputs or of events.
 
     Ready inputs: ``inputs`` (samples, steps, *shape) or (samples, *shape), and optional ``labels``.
     Events: ``x, y, p, t_us, offsets`` and optional ``labels``, binned into frames of ``bin_us``
     microseconds (see :meth:`Events.frames`); ``shape`` (polarities, rows, columns) is taken from the largest
-    addresses when it is not given. Raises ``RanvierError``.
+    addresses when it is not given, ``start`` is time 0 of each sample. Raises ``RanvierError``.
     """
     arrays = _read(path, ("inputs", "labels", *EVENTS))
     place = str(path)
@@ -97,7 +115,7 @@ def load_data(
         if steps is not None:
             inputs = inputs[:, :steps]
     elif all(name in arrays for name in EVENTS):
-        inputs = _binned(_events(arrays, place, shape), place, bin_us, steps, binary)
+        inputs = _binned(_events(arrays, place, shape), place, bin_us, steps, binary, start)
     else:
         held = ", ".join(arrays) or "none of these"
         fix = "save it with np.savez(path, inputs=..., labels=...)"
@@ -194,15 +212,16 @@ def _events(arrays: Mapping[str, Array], place: str, shape: tuple[int, int, int]
     return Events(x, y, p, t_us, bounds, frame)
 
 
-def _binned(events: Events, place: str, bin_us: float | None, steps: int | None, binary: bool) -> Array:
+def _binned(events: Events, place: str, bin_us: float | None, steps: int | None, binary: bool, start: Start) -> Array:
     if bin_us is None or not 0 < bin_us < math.inf:
         fix = "say the length of a time step, e.g. bin_us=1000"
         raise error("RV166", place, f"this file holds events and bin_us is {bin_us}", fix)
-    if steps is not None and steps < 1:
-        raise error("RV166", place, f"steps is {steps}", "give at least one step")
-    count = steps if steps is not None else int(int(events.t_us.max(initial=0)) // bin_us) + 1
-    wanted = count * (events.offsets.size - 1) * math.prod(events.shape)
+    if (steps is not None and steps < 1) or start not in ("first_event", "zero"):
+        raise error("RV166", place, f"steps is {steps}, start is {start!r}", "use steps >= 1, 'first_event' or 'zero'")
+    count = steps if steps is not None else int(events.steps(bin_us, start).max(initial=0)) + 1
+    samples = events.offsets.size - 1
+    wanted = count * samples * math.prod(events.shape)
     if wanted > MAX_FRAME_BYTES:
-        text = f"{count} steps of {bin_us} us for {events.offsets.size - 1} samples take {wanted} bytes"
+        text = f"{count} steps of {bin_us} us for {samples} samples take {wanted} bytes"
         raise error("RV161", place, text, "use longer bins, fewer steps or fewer samples", bytes=wanted)
-    return events.frames(bin_us, count, binary)
+    return events.frames(bin_us, count, binary, start)

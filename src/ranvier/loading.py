@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
+from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.network import Network
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class LoadOptions:
     preset: str | None = None
     coding: str | None = None
     readout: str | None = None
+    input_shape: Shape | None = None
     sample: object | None = None
     steps: int | None = None
 
@@ -58,10 +60,10 @@ def _netx(path: Path, options: Values) -> Network:
 
 
 def _torch(module: "nn.Module", options: Values) -> Network:
-    from ranvier.frontends.torch import load_torch
+    from ranvier.frontends.torch.load import load_torch
 
     if "sample" not in options:
-        fix = "give sample=..., one input as the module's forward takes it"
+        fix = "give one input as the module's forward takes it: sample=..., or --sample"
         raise error("RV601", type(module).__name__, "a torch module is captured by running it once", fix)
     return load_torch(module, **options)
 
@@ -72,7 +74,7 @@ FILES: Mapping[str, Kind] = {
         ("dt", "method", "reset", "compare", "max_spikes", "floor", "preset", "coding", "readout"),
         _nir,
     ),
-    ".net": Kind("lava-dl file", ("coding", "readout"), _netx),
+    ".net": Kind("lava-dl file", ("input_shape", "readout"), _netx),
 }
 MODULE = Kind("torch module", ("sample", "steps", "coding", "readout"), _torch)
 ELSEWHERE: Mapping[str, tuple[str, str]] = {

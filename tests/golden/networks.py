@@ -1,5 +1,6 @@
 """The small networks whose way through the passes is written down in the golden files."""
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,7 +24,7 @@ def conv_pool_dense() -> Network:
             "output", (2,), Lif(keep_membrane=0.5, threshold=0.5, reset="subtract", reset_amount=0.5, compare=">=")
         ),
     )
-    edges = tuple(Edge(a.name, b.name) for a, b in zip(nodes, nodes[1:], strict=False))
+    edges = tuple(Edge(a.name, b.name) for a, b in itertools.pairwise(nodes))
     return Network("conv_pool_dense", nodes, edges, Readout("output"))
 
 

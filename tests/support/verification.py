@@ -19,10 +19,10 @@ def population(name: str, neurons: int, latency: int, vth: int, scale: float = 1
 
 
 def row(populations: list[Population], weights: list[np.ndarray]) -> ChipNetwork:
-    """Populations in a row behind a port, joined by dense synapses named after their targets."""
+    """Populations in a row behind a port, joined by dense synapses named ``to <target>``."""
     names = ["input", *(p.name for p in populations)]
     connections = tuple(
-        Connection(target, source, target, DenseSynapse(w.astype(np.int32)), 0, "mixed", 0)
+        Connection(f"to {target}", source, target, DenseSynapse(w.astype(np.int32)), 0, "mixed", 0)
         for source, target, w in zip(names, names[1:], weights, strict=False)
     )
     port = Port("input", (weights[0].shape[1],))

@@ -18,7 +18,7 @@ NAMES = frozenset({"n", "m"})
         (" (n + m) * 3 ", 36),
     ],
 )
-def test_values(text, value):
+def test_values(text: str, value: int) -> None:
     assert parse(text, NAMES)({"n": 7, "m": 5}) == value
 
 
@@ -48,7 +48,7 @@ def test_values(text, value):
         "n + " * MAX_CHARACTERS + "1",
     ],
 )
-def test_refused_when_parsed(text):
+def test_refused_when_parsed(text: str) -> None:
     with pytest.raises(ExpressionError):
         parse(text, NAMES)
 
@@ -56,25 +56,25 @@ def test_refused_when_parsed(text):
 @pytest.mark.parametrize(
     "text", ["n // 0", "2 ** 65", "2 ** (0 - 1)", "((9**64)**64)**64", "ceil_to(n, 0)", "clog2(0 - n)"]
 )
-def test_refused_when_evaluated(text):
+def test_refused_when_evaluated(text: str) -> None:
     with pytest.raises(ExpressionError):
         parse(text, NAMES)({"n": 1, "m": 1})
 
 
 @given(st.integers(0, 2**70))
-def test_clog2_is_the_smallest_power(x):
+def test_clog2_is_the_smallest_power(x: int) -> None:
     k = clog2(x)
     assert 2**k >= x
     assert k == 0 or 2 ** (k - 1) < x
 
 
 @given(st.integers(-1000, 1000), st.integers(1, 70))
-def test_ceil_to_is_the_next_multiple(x, m):
+def test_ceil_to_is_the_next_multiple(x: int, m: int) -> None:
     assert ceil_to(x, m) % m == 0
     assert 0 <= ceil_to(x, m) - x < m
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_parsed_or_refused(text):
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(ExpressionError):
         parse(text, NAMES)({"n": 3, "m": 4})

@@ -1,9 +1,10 @@
 import tomllib
+from collections.abc import Iterator
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranvier.targets.lines import key_lines, line_of
+from ranvier.targets.lines import KeyPath, key_lines, line_of
 
 TEXT = '''# comment = 1
 a.b = { v = 1, "q.r" = [1, 2] } # trailing
@@ -30,7 +31,7 @@ z = 0x1F
 '''
 
 
-def test_every_kind_of_key():
+def test_every_kind_of_key() -> None:
     lines = key_lines(TEXT)
     assert lines["a", "b"] == lines["a", "b", "v"] == 2
     assert lines["a", "b", "q.r", 1] == 2
@@ -48,13 +49,13 @@ def test_every_kind_of_key():
     assert ("not",) not in lines
 
 
-def test_an_unknown_path_is_placed_at_what_holds_it():
+def test_an_unknown_path_is_placed_at_what_holds_it() -> None:
     lines = key_lines(TEXT)
     assert line_of(lines, ("t", "list", 1, "absent", "deeper")) == 8
     assert line_of(lines, ("absent",)) == 1
 
 
-def paths(value, path=()):
+def paths(value: object, path: KeyPath = ()) -> Iterator[KeyPath]:
     if path:
         yield path
     if isinstance(value, dict):
@@ -80,8 +81,6 @@ VALUE = st.recursive(
 
 
 @given(st.dictionaries(KEY, st.dictionaries(KEY, VALUE, max_size=3), max_size=3))
-def test_every_path_of_the_parsed_data_has_a_line(tables):
-    text = "".join(
-        f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in table.items()) for name, table in tables.items()
-    )
+def test_every_path_of_the_parsed_data_has_a_line(tables: dict[str, dict[str, str]]) -> None:
+    text = "".join(f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in table.items()) for name, table in tables.items())
     assert set(key_lines(text)) == set(paths(tomllib.loads(text)))

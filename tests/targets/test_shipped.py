@@ -1,11 +1,13 @@
 """The shipped chips: every figure sourced, and the values that the passes rely on."""
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import ranvier.targets.load
+from ranvier.targets.lines import KeyPath
 from ranvier.targets.load import load_target, target_names
 from ranvier.targets.quantity import Quantity, Sourced, Strict
 
@@ -14,7 +16,7 @@ FOLDER = Path(ranvier.targets.load.__file__).parent
 UNSOURCED = {("schema",)}
 
 
-def numeric_leaves(value, path=(), sourced=False):
+def numeric_leaves(value: object, path: KeyPath = (), sourced: bool = False) -> Iterator[tuple[KeyPath, bool]]:
     """Paths of all numbers with whether a table around them names a source."""
     if isinstance(value, dict):
         sourced = sourced or "src" in value
@@ -27,7 +29,7 @@ def numeric_leaves(value, path=(), sourced=False):
         yield path, sourced
 
 
-def quantities(value, path=()):
+def quantities(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Sourced]]:
     if isinstance(value, Strict):
         if isinstance(value, Sourced):
             yield path, value
@@ -41,18 +43,18 @@ def quantities(value, path=()):
             yield from quantities(inner, (*path, number))
 
 
-def test_names():
+def test_names() -> None:
     assert target_names() == ("loihi1", "loihi2")
 
 
 @pytest.mark.parametrize("name", target_names())
-def test_every_number_has_a_source(name):
+def test_every_number_has_a_source(name: str) -> None:
     data = tomllib.loads((FOLDER / f"{name}.toml").read_text())
     assert {path for path, sourced in numeric_leaves(data) if not sourced} == UNSOURCED
 
 
 @pytest.mark.parametrize("name", target_names())
-def test_every_source_is_cited_with_basis_and_confidence(name):
+def test_every_source_is_cited_with_basis_and_confidence(name: str) -> None:
     target = load_target(name)
     found = list(quantities(target))
     assert len(found) > 40
@@ -62,7 +64,7 @@ def test_every_source_is_cited_with_basis_and_confidence(name):
         assert quantity.conf, path
 
 
-def test_a_value_takes_what_its_source_says_unless_it_says_otherwise():
+def test_a_value_takes_what_its_source_says_unless_it_says_otherwise() -> None:
     target = load_target("loihi1")
     synapse_memory = {r.name: r.cap for r in target.core.resources}["synmem_bits"]
     assert (synapse_memory.basis, synapse_memory.conf) == ("architectural", "high")  # conf overridden
@@ -70,7 +72,7 @@ def test_a_value_takes_what_its_source_says_unless_it_says_otherwise():
     assert target.energy.bases["davies2018"].hop_pj.basis == "simulated"  # both from the source
 
 
-def test_loihi1():
+def test_loihi1() -> None:
     target = load_target("loihi1")
     assert (target.programmable, target.graded_bits, target.shares_convolution) == (False, 0, True)
     assert (target.cores_per_chip, target.max_chips) == (128, 16384)
@@ -86,7 +88,7 @@ def test_loihi1():
     assert (lif.bias_exp.low, lif.bias_exp.high) == (0, 7)
 
 
-def test_loihi2():
+def test_loihi2() -> None:
     target = load_target("loihi2")
     assert (target.programmable, target.graded_bits, target.shares_convolution) == (True, 32, True)
     assert (target.cores_per_chip, target.max_chips) == (120, 1152)
@@ -97,21 +99,19 @@ def test_loihi2():
     assert (target.synapse.max_delay, target.synapse.max_weight_bits) == (62, 8)
 
 
-def test_loihi2_has_no_energy_of_its_own_and_says_whose_it_borrows():
+def test_loihi2_has_no_energy_of_its_own_and_says_whose_it_borrows() -> None:
     energy = load_target("loihi2").energy
     assert energy.default == "missing"
     assert list(energy.bases) == ["loihi1.sanafe"]
     own = load_target("loihi1").energy.bases["sanafe"]
-    for (path, lent), (_, original) in zip(
-        quantities(energy.bases["loihi1.sanafe"]), quantities(own), strict=True
-    ):
+    for (path, lent), (_, original) in zip(quantities(energy.bases["loihi1.sanafe"]), quantities(own), strict=True):
         assert lent.v == original.v, path
         assert (lent.basis, lent.conf) == ("estimate", "low")
         assert "loihi1" in lent.note
         assert original.basis == "regression"
 
 
-def test_missing_is_no_number():
+def test_missing_is_no_number() -> None:
     target = load_target("loihi2")
     assert target.power.static_mw_per_chip.known() is None
     assert load_target("loihi1").power.static_mw_per_chip.known() == 104.4

@@ -12,8 +12,10 @@ def check(model: ModelName, options: ModelOptions, output: Output, target: Targe
     """Say what stands in the way of a model on a chip, all at once, each with its fix."""
     with output.working("checking"):
         network = read_model(model, options)
-        found = [*api.check(network, target)]
-    errors = sum(diagnostic.severity == "error" for diagnostic in found)
+        found = api.check(network, target)
+    errors = [diagnostic for diagnostic in found if diagnostic.severity == "error"]
+    if not output.json:
+        output.refuse(errors)
     layers, neurons = len(network.populations), sum(_size(p.shape) for p in network.populations)
     data = {
         "network": network.name,
@@ -24,7 +26,7 @@ def check(model: ModelName, options: ModelOptions, output: Output, target: Targe
     }
     verdict = "cannot be compiled" if errors else "can be compiled"
     line = Text(clean(f"{network.name} ({layers} layers, {neurons:,} neurons) {verdict} for {target}"), style="bold")
-    return Answer(data, (*drawn(found), line), not errors)
+    return Answer(data, (*drawn(d for d in found if d not in errors), line), not errors)
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -1,6 +1,5 @@
 """``ranvier inspect``: what is in a program file."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 from rich.console import RenderableType
@@ -22,21 +21,21 @@ def inspect(program: ProgramFile, output: Output, as_text: AsText = False) -> An
     """Show the layers of a program file, their neurons' step programs, roundings, notes and cores."""
     app = api.open(program)
     text = dump(app.program)[0]
-    steps = {str(p.program): p.program.semantics for p in app.program.chip.populations}
+    steps = {p.program.semantics: str(p.program) for p in app.program.chip.populations}
     report = app.report()
     values: dict[str, object] = {
         "program": program,
         "provenance": dict(app.provenance),
         "report": report.to_json(),
         "connections": _connections(app.program),
-        "steps": {name: step for step, name in steps.items()},
-        "pieces": [_piece(piece) for piece in map(asdict, app.program.placement.pieces)],
+        "steps": steps,
+        "pieces": [{**vars(piece), "use": dict(piece.use)} for piece in app.program.placement.pieces],
         "text": text if as_text else None,
     }
     if as_text:
         return Answer(values, (Text(clean(text.rstrip("\n")), no_wrap=True, overflow="ignore"),))
     shown: list[RenderableType] = [*report_tables(report, output.verbose), _connection_table(app.program)]
-    shown += [Text(clean(step)) for step in steps]
+    shown += [Text(clean(step)) for step in steps.values()]
     shown.append(_pieces_table(app.program.placement, None if output.verbose else MOST_PIECES))
     return Answer(values, tuple(shown))
 
@@ -56,10 +55,6 @@ def _connections(program: Program) -> list[dict[str, object]]:
         }
         for c in program.chip.connections
     ]
-
-
-def _piece(piece: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in piece.items() if value != {}}
 
 
 def _connection_table(program: Program) -> RenderableType:

@@ -8,7 +8,6 @@ from typing import Annotated
 from typer import Argument, Option
 
 from ranvier.api import DEFAULT_TARGET
-from ranvier.loading import LoadOptions
 
 MODEL = "Model"
 DATA = "Data"
@@ -68,6 +67,10 @@ class ModelOptions:
         str | None,
         Option(help="spike_count, last_membrane, max_membrane or sum_membrane.", rich_help_panel=MODEL),
     ] = None
+    input_shape: Annotated[
+        str | None,
+        Option(help="Shape of the first convolution's input, such as 2,34,34 (.net).", rich_help_panel=MODEL),
+    ] = None
     sample: Annotated[
         str | None,
         Option(
@@ -79,22 +82,6 @@ class ModelOptions:
         int | None,
         Option(help="Calls per sample, where the torch module's forward does one step.", rich_help_panel=MODEL),
     ] = None
-
-    def load_options(self, sample: object | None) -> LoadOptions:
-        """The same for ``load``; ``sample`` is the array that the option names."""
-        return LoadOptions(
-            self.dt,
-            self.method,
-            self.reset,
-            self.compare,
-            self.max_spikes,
-            self.floor,
-            self.preset,
-            self.coding,
-            self.readout,
-            sample,
-            self.module_steps,
-        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Any, TextIO
 
 import numpy as np
 from rich.console import Console, RenderableType
-from rich.padding import Padding
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -29,6 +28,17 @@ class Answer:
     ok: bool = True
 
 
+class PlainConsole(Console):
+    """A console that colours only what it is told to, and leaves a closed pipe to its caller."""
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Raise, where rich would end the process with a code that means something else."""
+        raise BrokenPipeError
+
+
 @dataclass(frozen=True)
 class Output:
     """How a verb speaks: as one JSON object (``json``), silently (``quiet``), or with all details (``verbose``)."""
@@ -36,7 +46,7 @@ class Output:
     json: bool = False
     quiet: bool = False
     verbose: bool = False
-    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    err: Console = field(default_factory=lambda: PlainConsole(stderr=True))
 
     def say(self, text: str) -> None:
         """A remark about what goes on, on standard error."""
@@ -60,14 +70,18 @@ class Output:
 
     def show(self, answer: Answer) -> None:
         """The answer on standard output: tables, or a JSON object, or nothing when quiet."""
-        console = Console(highlight=False)
         for part in () if self.quiet else answer.shown:
-            console.print(part)
+            _print(PlainConsole(), part)
 
     def refuse(self, diagnostics: Iterable[Diagnostic]) -> None:
         """All diagnostics on standard error."""
         for part in drawn(diagnostics):
-            self.err.print(part)
+            _print(self.err, part)
+
+
+def _print(console: Console, part: RenderableType) -> None:
+    """Lines of text keep whole where nobody looks at them, so that programs find what they search for."""
+    console.print(part, soft_wrap=isinstance(part, Text) and not console.is_terminal)
 
 
 def drawn(diagnostics: Iterable[Diagnostic]) -> tuple[RenderableType, ...]:
@@ -77,7 +91,7 @@ def drawn(diagnostics: Iterable[Diagnostic]) -> tuple[RenderableType, ...]:
         kind = (f"{d.severity} {d.code}", COLORS[d.severity])
         parts.append(Text.assemble(kind, " ", (clean(d.place), "bold"), ": ", clean(d.message)))
         if d.severity != "note":
-            parts.append(Padding(Text.assemble(("fix: ", "green"), clean(d.fix)), (0, 0, 0, 6)))
+            parts.append(Text.assemble(("      fix: ", "green"), clean(d.fix)))
     return tuple(parts)
 
 

@@ -14,7 +14,7 @@ from ranvier import api
 from ranvier.cli.options import DataFile, DataOptions, ProgramFile, RuntimeName
 from ranvier.cli.output import Answer, Output
 from ranvier.cli.sources import read_data
-from ranvier.cli.tables import percent, report_tables
+from ranvier.cli.tables import layers_table, percent
 from ranvier.compiler.diagnostics import error
 from ranvier.data import Samples
 from ranvier.runtimes.recording import Recording
@@ -59,7 +59,7 @@ def simulate(
     } | _accuracy(recording.predictions, samples)
     if not output.json:
         output.refuse(found)
-    shown: tuple[RenderableType, ...] = (*report_tables(report, output.verbose), Text(_sentence(values)))
+    shown: tuple[RenderableType, ...] = (*layers_table(report), Text(_sentence(values)))
     return Answer(values, shown)
 
 

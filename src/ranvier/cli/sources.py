@@ -5,6 +5,7 @@ import inspect
 import re
 import sys
 import traceback
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,34 +18,42 @@ from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.network import Network
 from ranvier.data import Samples, load_data
-from ranvier.loading import is_module, load_network
+from ranvier.loading import LoadOptions, is_module, load_network
 
 PYTHON_OBJECT = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[A-Za-z_]\w*))?")
 SHAPE = re.compile(r"\d{1,9}(,\d{1,9})*")
 MAX_SAMPLE = 2**27
+SHARED = ("dt", "method", "reset", "compare", "max_spikes", "floor", "preset", "coding", "readout")
 
 
 def read_model(model: str, options: ModelOptions) -> Network:
     """The network that ``model`` names: a file's path, or ``file.py:name``, which runs that file."""
-    sample = None if options.sample is None else read_sample(options.sample)
+    source: object = model
     named = PYTHON_OBJECT.fullmatch(model)
-    if named is None:
-        return load_network(model, options.load_options(sample))
-    module = _module(Path(named["file"]), named["name"])
-    if sample is not None:
-        torch: Any = sys.modules["torch"]  # the user's file has imported it
-        sample = torch.from_numpy(sample)
-    return load_network(module, options.load_options(sample))
+    if named is not None:
+        source = _module(Path(named["file"]), named["name"])
+    shared = {f.name: getattr(options, f.name) for f in fields(options) if f.name in SHARED}
+    sample = None if options.sample is None else read_sample(options.sample)
+    shape = None if options.input_shape is None else _shape(options.input_shape, "option input-shape")
+    return load_network(source, LoadOptions(**shared, input_shape=shape, sample=sample, steps=options.module_steps))
 
 
 def read_sample(text: str) -> NDArray[Any]:
     """The first of the ``inputs`` of an ``.npz`` file, or noise from 0 to 1 of a shape such as ``1,28,28``."""
     if not SHAPE.fullmatch(text):
         return np.ascontiguousarray(load_data(text).inputs[:1], dtype=np.float32)
+    shape = _shape(text, "option sample")
+    return np.random.default_rng(0).random(shape, dtype=np.float32)
+
+
+def _shape(text: str, place: str) -> Shape:
+    fix = "give the shape of one input, such as 1,28,28"
+    if not SHAPE.fullmatch(text):
+        raise error("RV611", place, f"{text!r:.60} is no shape", fix)
     shape = tuple(map(int, text.split(",")))
     if not 0 < np.prod([float(n) for n in shape]) <= MAX_SAMPLE:
-        raise error("RV611", "option sample", f"shape {shape} is empty or too large", "give the shape of one input")
-    return np.random.default_rng(0).random(shape, dtype=np.float32)
+        raise error("RV611", place, f"shape {shape} is empty or too large", fix)
+    return shape
 
 
 def read_data(path: Path, shape: Shape, options: DataOptions) -> Samples:
@@ -79,7 +88,7 @@ def _module(file: Path, name: str | None) -> object:
             found = found()
     except RanvierError:
         raise
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         line = _line_in(file, problem)
         message = f"the file fails with {type(problem).__name__}: {problem}"
         place = f"{file}:{line}" if line else str(file)
@@ -91,15 +100,18 @@ def _module(file: Path, name: str | None) -> object:
     return found
 
 
-def _line_in(file: Path, problem: Exception) -> int:
-    """The line of ``file`` that was running when ``problem`` was raised; 0 if none was."""
+def _line_in(file: Path, problem: BaseException) -> int:
+    """The line of ``file`` that was running when ``problem`` was raised, or that is no Python; 0 if there is none."""
+    own = str(file.resolve())
+    if isinstance(problem, SyntaxError) and problem.filename == own:
+        return problem.lineno or 0
     frames = reversed(traceback.extract_tb(problem.__traceback__))
-    return next((frame.lineno or 0 for frame in frames if frame.filename == str(file)), 0)
+    return next((frame.lineno or 0 for frame in frames if frame.filename == own), 0)
 
 
 def _executed(file: Path) -> ModuleType:
     """The module of a Python file, its own folder first on the path, as Python itself would have it."""
-    spec = importlib.util.spec_from_file_location(f"_user_{file.stem}", file)
+    spec = importlib.util.spec_from_file_location(f"_user_{file.stem}", file.resolve())
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

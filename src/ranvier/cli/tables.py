@@ -19,7 +19,12 @@ UNITS = ("B", "KiB", "MiB", "GiB")
 
 def table(title: str, *columns: str) -> Table:
     """An empty table, columns whose name ends with ``#`` aligned to the right."""
-    made = Table(title=Text(clean(title)), title_justify="left", title_style="bold", header_style="bold")
+    made = Table(
+        title=Text(clean(title), no_wrap=True, overflow="ignore"),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+    )
     for column in columns:
         made.add_column(column.removesuffix("#"), justify="right" if column.endswith("#") else "left")
     return made
@@ -31,18 +36,21 @@ def row(made: Table, *cells: str | Text) -> None:
 
 
 def report_tables(report: Report, verbose: bool) -> tuple[RenderableType, ...]:
-    """The layers of a program and what they take; with ``verbose`` every rounding."""
-    layers = table(
-        f"{report.network} on {report.target}",
-        "layer", "shape", "neurons#", "neuron", "synapses#", "cores#", "weights#", "state#", "rate#",
-    )  # fmt: skip
+    """What a program takes, its roundings (with ``verbose`` all of them), and the notes."""
+    roundings = roundings_table(report.roundings, None if verbose else 5)
+    return (*layers_table(report), *roundings, *notes(report.notes))
+
+
+def layers_table(report: Report) -> tuple[RenderableType, ...]:
+    """The layers of a program and what they take, and the energy where it is known."""
+    ran = any(layer.rate is not None for layer in report.layers)
+    columns = ("layer", "shape", "neurons#", "synapses#", "cores#", "weights#", "state#", *(("rate#",) if ran else ()))
+    layers = table(f"{report.network} on {report.target}", *columns)
     for layer in report.layers:
-        row(layers, *_layer_cells(layer))
-    parts: list[RenderableType] = [layers, _totals(report)]
-    if report.energy is not None:
-        parts.append(Text(f"energy: {energy_text(report.energy)}"))
-    parts += roundings_table(report.roundings, None if verbose else 5)
-    return (*parts, *notes(report.notes))
+        row(layers, *_layer_cells(layer)[: len(columns)])
+    if report.energy is None:
+        return layers, _totals(report)
+    return layers, _totals(report), Text(f"energy: {energy_text(report.energy)}")
 
 
 def _layer_cells(layer: LayerReport) -> tuple[str, ...]:
@@ -50,21 +58,18 @@ def _layer_cells(layer: LayerReport) -> tuple[str, ...]:
         layer.name,
         shape_text(layer.shape),
         f"{layer.neurons:,}",
-        layer.semantics,
         f"{layer.synapses:,}",
         str(layer.cores),
         bytes_text(layer.weight_bytes),
         bytes_text(layer.state_bytes),
-        "-" if layer.rate is None else f"{layer.rate:.4f}",
+        "" if layer.rate is None else f"{layer.rate:.4f}",
     )
 
 
 def _totals(report: Report) -> Text:
     taken = "" if report.memory_bytes is None else f", {bytes_text(report.memory_bytes)}"
-    cores = plural(report.cores, "core")
-    return Text(
-        f"{report.neurons:,} neurons, {report.synapses:,} synapses, {cores}, {plural(report.chips, 'chip')}{taken}"
-    )
+    cores, chips = plural(report.cores, "core"), plural(report.chips, "chip")
+    return Text(f"{report.neurons:,} neurons, {report.synapses:,} synapses, {cores}, {chips}{taken}")
 
 
 def roundings_table(roundings: Iterable[Rounding], most: int | None) -> list[RenderableType]:

@@ -9,7 +9,7 @@ from ranvier.targets.schema import Target
 
 def targets(output: Output) -> Answer:
     """List the chips that ship with Ranvier, with their main figures."""
-    found = [load_target(name) for name in api.targets()]
+    found = [load_target(name) for name in api.target_names()]
     made = table("targets", "name", "cores#", "chips at most#", "neurons", "graded spikes", "shared kernels")
     for target in found:
         values = _figures(target)

@@ -14,7 +14,7 @@ LOIHI1, LOIHI2 = load_target("loihi1"), load_target("loihi2")
 
 
 @given(st.data(), st.integers(2, 30))
-def test_the_report_equals_the_slow_count(data, most):
+def test_the_report_equals_the_slow_count(data: st.DataObject, most: int) -> None:
     target = data.draw(st.sampled_from([LOIHI1, LOIHI2]))
     chip = data.draw(chip_networks(Limits(stock_only=not target.programmable, max_neurons=20)))
     placement = Place(target)(Partition(target, max_neurons=most)(chip).pieces)
@@ -37,7 +37,7 @@ def test_the_report_equals_the_slow_count(data, most):
 
 
 @given(st.data())
-def test_what_binds_is_the_fullest_resource(data):
+def test_what_binds_is_the_fullest_resource(data: st.DataObject) -> None:
     chip = data.draw(chip_networks(Limits(max_neurons=20)))
     report = memory(chip, Place(LOIHI2)(Partition(LOIHI2)(chip).pieces), LOIHI2)
     for core in report.cores:
@@ -48,7 +48,7 @@ def test_what_binds_is_the_fullest_resource(data):
 
 
 @given(st.data())
-def test_estimates_are_named(data):
+def test_estimates_are_named(data: st.DataObject) -> None:
     chip = data.draw(chip_networks(Limits(stock_only=True, max_neurons=5)))
     reports = {t.name: memory(chip, Place(t)(Partition(t)(chip).pieces), t) for t in (LOIHI1, LOIHI2)}
     assert reports["loihi1"].estimates == ()

@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from ranvier.compiler.analysis import resources_synapses
 from ranvier.compiler.analysis.resources import Demand, Mapper, usages
 from ranvier.compiler.analysis.resources_blocks import Block, block_shape, blocks_of, cut, splits
-from ranvier.compiler.ir.chip import Connection, DenseSynapse
+from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.chip import ChipNetwork, Connection, ConvSynapse, DenseSynapse, Port
+from ranvier.compiler.ir.linear import SignMode
+from ranvier.compiler.ir.network import Readout
 from ranvier.compiler.ir.program import Piece
 from ranvier.targets.load import load_target
-from support.mapping import connection_cost, core_counters, list_bits, reach_matrix
+from ranvier.targets.schema import Target
+from support.mapping import connection_cost, core_counters, lif_population, list_bits, reach_matrix
 from support.networks import Limits, chip_networks
 
 LOIHI1, LOIHI2 = load_target("loihi1"), load_target("loihi2")
 CORE_BITS = 1_048_576
+Case = tuple[ChipNetwork, Block]
 
 
 @pytest.mark.parametrize(
@@ -32,13 +37,13 @@ CORE_BITS = 1_048_576
         (1, 8, 16_384),
     ],
 )
-def test_synapses_per_core_are_the_worked_figures(length, bits, per_core):
+def test_synapses_per_core_are_the_worked_figures(length: int, bits: int, per_core: int) -> None:
     (stored,) = resources_synapses.list_bits(np.array([length]), bits, LOIHI1)
     assert CORE_BITS * length // int(stored) == per_core
 
 
 @given(st.lists(st.integers(0, 700), max_size=5), st.integers(1, 30))
-def test_list_bits_equals_the_loop(lengths, bits):
+def test_list_bits_equals_the_loop(lengths: list[int], bits: int) -> None:
     found = resources_synapses.list_bits(np.array(lengths, dtype=np.int64), bits, LOIHI1)
     assert found.tolist() == [list_bits(n, bits) for n in lengths]
 
@@ -56,7 +61,7 @@ def test_list_bits_equals_the_loop(lengths, bits):
         ([-64, -128], "inhibitory", 2),
     ],
 )
-def test_weights_take_the_narrowest_field_that_holds_them(values, sign, bits):
+def test_weights_take_the_narrowest_field_that_holds_them(values: list[int], sign: SignMode, bits: int) -> None:
     synapse = DenseSynapse(np.array([values], dtype=np.int32))
     connection = Connection("c", "a", "b", synapse, 0, sign, 0)
     assert resources_synapses.weight_bits(connection, LOIHI1) == bits
@@ -64,7 +69,7 @@ def test_weights_take_the_narrowest_field_that_holds_them(values, sign, bits):
 
 
 @st.composite
-def networks_and_blocks(draw):
+def networks_and_blocks(draw: st.DrawFn) -> Case:
     chip = draw(chip_networks(Limits(stock_only=True, max_neurons=20)))
     population = draw(st.sampled_from(chip.populations))
     shape = block_shape(chip, population)
@@ -72,8 +77,11 @@ def networks_and_blocks(draw):
     return chip, Block(population.name, shape, tuple((a, b) for a, b in ends))
 
 
-@given(networks_and_blocks(), st.sampled_from([LOIHI1, LOIHI2]))
-def test_lists_and_reach_equal_the_unrolled_count(case, target):
+UNSHARED = LOIHI1.model_copy(update={"synapse": LOIHI1.synapse.model_copy(update={"share_conv": "none"})})
+
+
+@given(networks_and_blocks(), st.sampled_from([LOIHI1, LOIHI2, UNSHARED]))
+def test_lists_and_reach_equal_the_unrolled_count(case: Case, target: Target) -> None:
     chip, block = case
     mapper = Mapper(chip, target)
     for connection in chip.into[block.population]:
@@ -85,8 +93,24 @@ def test_lists_and_reach_equal_the_unrolled_count(case, target):
         assert np.array_equal(resources_synapses.fan_in(connection.synapse), matrix.sum(axis=1))
 
 
+@pytest.mark.parametrize("target", [LOIHI1, LOIHI2, UNSHARED])
+@pytest.mark.parametrize(("stride", "groups"), [(1, 1), (2, 1), (1, 2)])
+def test_a_convolution_with_many_windows_alike(target: Target, stride: int, groups: int) -> None:
+    spatial = (8 + 2 - 3) // stride + 1
+    weight = np.full((4, 2 // groups, 3, 3), 2, np.int32)
+    synapse = ConvSynapse(weight, (2, 8, 8), (4, spatial, spatial), (stride, stride), ((1, 1), (1, 1)), (1, 1), groups)
+    connection = Connection("c", "in", "p", synapse, 0, "mixed", 0)
+    population = lif_population("p", synapse.out_shape)
+    chip = ChipNetwork("n", "loihi1", (Port("in", (2, 8, 8)),), (population,), (connection,), Readout("p"))
+    for box in (((0, 4), (0, spatial), (0, spatial)), ((1, 3), (1, 3), (0, spatial)), ((3, 4), (0, 1), (2, 3))):
+        block = Block("p", synapse.out_shape, box)
+        found = Mapper(chip, target).lists(connection, block)
+        axons, bits, _ = connection_cost(connection, target, block.indices().tolist())
+        assert (found.axons, found.bits) == (axons, bits)
+
+
 @given(networks_and_blocks())
-def test_every_counter_equals_the_slow_count(case):
+def test_every_counter_equals_the_slow_count(case: Case) -> None:
     chip, block = case
     pieces = [Piece(block.population, a, b, 0) for a, b in block.ranges()]
     counters = core_counters(chip, LOIHI1, pieces)[0]
@@ -99,7 +123,7 @@ def test_every_counter_equals_the_slow_count(case):
 
 
 @given(st.sampled_from([(7,), (4, 3, 5), (1, 6, 6)]), st.integers(1, 40))
-def test_cuts_tile_the_population_in_balance(shape, parts):
+def test_cuts_tile_the_population_in_balance(shape: Shape, parts: int) -> None:
     for counts in splits(shape, parts):
         blocks = cut("p", shape, counts)
         assert len(blocks) == parts
@@ -111,7 +135,7 @@ def test_cuts_tile_the_population_in_balance(shape, parts):
 
 
 @given(networks_and_blocks())
-def test_blocks_come_back_from_their_pieces(case):
+def test_blocks_come_back_from_their_pieces(case: Case) -> None:
     chip, block = case
     ranges = block.ranges()
     assert [i for a, b in ranges for i in range(a, b)] == block.indices().tolist()
@@ -119,7 +143,7 @@ def test_blocks_come_back_from_their_pieces(case):
     assert blocks_of(chip, [Piece(block.population, a, b, 3) for a, b in ranges]) == {3: (block,)}
 
 
-def test_usages_name_key_source_and_kind_of_limit():
+def test_usages_name_key_source_and_kind_of_limit() -> None:
     demand = Demand(neurons=10, state_bytes=240, in_lists=5000, synapse_bits=800)
     chip_usages = {u.resource: u for u in usages(demand, LOIHI2)}
     pool = chip_usages["core_memory"]

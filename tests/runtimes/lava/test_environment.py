@@ -158,9 +158,7 @@ def test_named_interpreter_without_lava_is_an_error(monkeypatch: pytest.MonkeyPa
     assert "No module named 'lava'" in str(caught.value)
 
 
-def test_named_interpreter_with_another_lava_is_an_error(
-    machine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_named_interpreter_with_another_lava_is_an_error(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = _program(machine / "python", 'echo \'{"python": "3.10.1", "lava-nc": "0.9.0"}\'')
     monkeypatch.setenv(VARIABLE, str(python))
     with pytest.raises(RanvierError, match=r"lava-nc is 0\.9\.0, not 0\.10\.0"):

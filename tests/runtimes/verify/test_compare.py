@@ -64,7 +64,7 @@ def test_a_flipped_weight_is_seen_in_its_layer_when_its_wire_first_fires():
     chip = layered_chip()
     weight = np.array(chip.connections[1].synapse.weight)
     weight[1, 2] = -weight[1, 2]
-    other = with_connection(chip, "middle", DenseSynapse(weight))
+    other = with_connection(chip, "to middle", DenseSynapse(weight))
     inputs = np.zeros((2, 6, 4))
     inputs[1, 2:, 2] = 1
     found = compare(chip, other, inputs)

@@ -55,11 +55,11 @@ def test_one_diagnostic_per_population_adds_up_its_registers():
     events = [
         OverflowEvent("b", results["clip"], 5, 1, 4, 0),
         OverflowEvent("b", results["wrap_once"], 7, 0, 9, 0),
-        OverflowEvent("a", "a", 1, 0, 2, 0),
+        OverflowEvent("a", "to a", 1, 0, 2, 0),
     ]
     told = diagnose(locate(chip, events))
     assert [d.place for d in told] == ["a", "b"]
-    assert told[0].message.startswith("sum of a wrapped at 32 bits 1 times")
+    assert told[0].message.startswith("sum of to a wrapped at 32 bits 1 times")
     assert (told[1].figures["count"], told[1].figures["register"], told[1].figures["step"]) == (12, "u", 9)
     assert diagnose(()) == ()
 

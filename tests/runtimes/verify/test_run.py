@@ -174,6 +174,16 @@ def test_the_folded_source_goes_before_the_given_network(inputs, monkeypatch):
     assert set(asked) == {True, False}
 
 
+def test_a_folded_source_runs_in_the_simulator(inputs):
+    chip = mlp_chip()
+    program = replace(program_of(with_params(chip, "hidden", vth=75)), source=source_of(chip))
+    fast = verify(program, None, inputs, runtimes=("simulator", "oracle"))
+    plain = verify(replace(program, source=None), source_of(chip), inputs, runtimes=("oracle",))
+    assert fast.agrees
+    assert fast.agreement == plain.agreement
+    assert fast.agreement["hidden"].fraction < 1.0
+
+
 def test_overflows_are_in_the_result(inputs):
     chip = with_params(mlp_chip(), "out", bias=4095 << 7, vth=131071)
     result = verify(program_of(chip), None, inputs[:, :2].repeat(15, axis=1), runtimes=("oracle",))

@@ -1,0 +1,299 @@
+"""lava-dl ``.net`` files: networks that SLAYER trained and exported, in integers as they stand on the chip.
+
+Layers ``/layer/<i>`` with integer weights and CUBA neurons. SLAYER keeps states with 4096 units to 1.0
+and multiplies what arrives by 64, so a weight W is worth ``W * 64 / 4096`` and the threshold mantissa ``m``
+is worth ``64 m / 4096``. Registers as lava-dl's own importer sets them: ``du = iDecay - 1``,
+``dv = vDecay``, ``vth = vThMant``, bias exponent 6. The input layer is a population driven by its bias:
+what enters is ``x``, sent as the integer ``round(weight * x)``; the layer's constant is in the bias register.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
+from ranvier.compiler.ir.arrays import FloatArray, IntArray, Shape, floats, integers, size
+from ranvier.compiler.ir.linear import Conv, Dense, Grid, Reshape, Scale, SignMode
+from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Note, Payload, Readout, ReadoutKind
+from ranvier.compiler.ir.neurons import RegisterLif
+from ranvier.frontends.fields import Fields, mismatch
+from ranvier.frontends.hdf5 import Group, read_hdf5
+
+STATE_SCALE = 4096.0
+BIAS_EXPONENT = 6
+BIAS_MANTISSA = 4095
+SILENT_VTH = 2**17 - 1
+MAX_DELAY = 62
+MAX_LAYERS = 1000
+SUPPORTED = ("input", "flatten", "dense", "dense_rec", "conv")
+NEURONS = ("CUBA", "LOIHI")
+RANGES: Mapping[str, tuple[int, int]] = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
+_FIX = "export the network again with lava-dl"
+
+
+def load_netx(path: str | Path, *, input_shape: Shape | None = None, readout: ReadoutKind | None = None) -> Network:
+    """Read the ``.net`` file at ``path``; weights, decays and thresholds are taken as they are.
+
+    ``input_shape`` (channels, height, width) is needed only when the first layer is a convolution;
+    ``readout`` defaults to the spike count, or to the last membrane where the last layer cannot spike.
+    Raises ``RanvierError`` with everything that cannot be read.
+    """
+    tree = read_hdf5(path, "RV140", ".net file")
+    builder = _Builder(input_shape)
+    for number, group in _layers(tree):
+        builder.add(number, group)
+    return builder.network(Path(path).stem, readout)
+
+
+def _layers(tree: Group) -> list[tuple[int, Group]]:
+    held = tree.groups.get("layer")
+    names = list(held.groups) if held else []
+    if held is None or not 0 < len(names) <= MAX_LAYERS or sorted(names) != sorted(map(str, range(len(names)))):
+        text = f"it has no layers /layer/0, /layer/1, ... (found {len(names)})"
+        raise error("RV141", "file", text, "give a .net file that lava-dl exported")
+    return [(number, held.groups[str(number)]) for number in range(len(names))]
+
+
+@dataclass
+class _Layer:
+    """One layer of the file: its number, type and values."""
+
+    number: int
+    type: str
+    fields: Fields
+    neuron: Fields | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.type}{self.number}"
+
+    @property
+    def place(self) -> str:
+        return self.fields.place
+
+
+@dataclass
+class _Builder:
+    """Adds layer after layer; ``last`` is the node whose output the next layer takes."""
+
+    input_shape: Shape | None
+    nodes: list[Node] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    def add(self, number: int, group: Group) -> None:
+        """Read one layer; what is wrong with it is collected."""
+        try:
+            self._add(_layer(number, group))
+        except RanvierError as found:
+            self.problems += found.diagnostics
+
+    def network(self, name: str, readout: ReadoutKind | None) -> Network:
+        """The finished network."""
+        populations = [node for node in self.nodes if isinstance(node, Neurons)]
+        if not self.problems and not populations:
+            self.problems.append(Diagnostic("RV141", "file", "it has no layer with neurons", _FIX))
+        if self.problems:
+            raise RanvierError(self.problems)
+        last = populations[-1]
+        assert isinstance(last.model, RegisterLif)
+        kind: ReadoutKind = "last_membrane" if int(last.model.vth.min()) >= SILENT_VTH else "spike_count"
+        if readout is None:
+            self._note("RV152", last.name, f"the answer is its {kind.replace('_', ' ')}, which the file does not say")
+        return Network(
+            name, tuple(self.nodes), tuple(self.edges), Readout(last.name, readout or kind), tuple(self.notes)
+        )
+
+    def _add(self, layer: _Layer) -> None:
+        if layer.type == "input":
+            self._input(layer)
+            return
+        if not self.nodes:
+            self._append(Input("input", self._first_shape(layer), "spikes"), None)
+        shape = self.nodes[-1].out_shape
+        if layer.type == "flatten":
+            self._append(Reshape(layer.name, shape, (size(shape),)))
+        else:
+            self._synapses(layer, shape)
+
+    def _append(self, node: Node, delay: int | None = 0) -> None:
+        if delay is not None:
+            self.edges.append(Edge(self.nodes[-1].name, node.name, delay))
+        self.nodes.append(node)
+
+    def _note(self, code: str, place: str, text: str) -> None:
+        self.notes.append(Note(code, place, text))
+
+    def _first_shape(self, layer: _Layer) -> Shape:
+        if self.input_shape is not None:
+            return self.input_shape
+        if layer.type in ("dense", "dense_rec"):
+            return layer.fields.checked_shape(layer.fields.integers("inFeatures", 1, least=1))
+        text = "the file does not say the height and width of what enters its first layer"
+        raise error("RV149", layer.place, text, "give input_shape=(channels, height, width)")
+
+    def _input(self, layer: _Layer) -> None:
+        if self.nodes:
+            raise error("RV143", layer.place, "an input layer after other layers", "put the input layer first")
+        shape = layer.fields.shape("shape")
+        factor = layer.fields.array("weight", 1.0).ravel()
+        if factor.size != 1 or factor[0] == 0:
+            raise error("RV142", layer.place, f"its weight {factor[:4].tolist()} is not one number other than 0", _FIX)
+        model = self._model(layer, size(shape), shape[0])
+        weight = float(factor[0])
+        text = f"x drives neurons through the bias round({weight:g} x) + {int(model.bias.flat[0]) >> BIAS_EXPONENT}"
+        self._note("RV151", layer.name, text)
+        bits = BIAS_MANTISSA.bit_length() + 1
+        self._append(Input("input", shape, "current", Payload(bits, abs(weight))), None)
+        self._append(Scale(f"{layer.name}.weight", shape, floats(weight), floats(0.0)))
+        direct = replace(model, du=integers(STATE_SCALE - 1))
+        self._append(Neurons(layer.name, shape, direct, STATE_SCALE))
+
+    def _synapses(self, layer: _Layer, arriving: Shape) -> None:
+        """Weights, neurons, and the way back of a recurrent layer."""
+        delay = self._delay(layer)
+        synapse = self._dense(layer, "weight", arriving) if layer.type != "conv" else self._conv(layer, arriving)
+        shape = synapse.out_shape
+        stated = layer.fields.group.values.get("shape")
+        if isinstance(stated, np.ndarray) and size(layer.fields.shape("shape")) != size(shape):
+            raise mismatch("RV145", layer.place, f"{stated.ravel().tolist()} by its shape", shape)
+        model = self._model(layer, size(shape), shape[0])
+        self._append(synapse, delay)
+        self._append(Neurons(layer.name, shape, model, STATE_SCALE))
+        if layer.type == "dense_rec":
+            back = self._dense(layer, "weight_rec", shape)
+            self.nodes.insert(-1, back)
+            self.edges += [Edge(layer.name, back.name, 1), Edge(back.name, layer.name)]
+        if delay and bool(np.any(model.bias != 0)):
+            text = f"its delay of {delay} steps is put on what arrives; spikes from its bias are not delayed"
+            self._note("RV153", layer.name, text)
+
+    def _dense(self, layer: _Layer, name: str, arriving: Shape) -> Dense:
+        values = layer.fields.array(name)
+        outputs = size(layer.fields.integers("outFeatures", 1, least=1))
+        if values.size != outputs * size(arriving):
+            raise mismatch("RV145", layer.place, f"{values.size / outputs:g} values by its {name}", arriving)
+        weight, grid = self._on_grid(layer, values.reshape(outputs, size(arriving)), name)
+        return Dense(f"{layer.name}.{name}", weight, None, grid)
+
+    def _conv(self, layer: _Layer, arriving: Shape) -> Conv:
+        values, fields = layer.fields.array("weight"), layer.fields
+        if values.ndim == 5 and values.shape[4] == 1:
+            values = values[..., 0]
+        groups = fields.integers("groups", 1, 1, least=1)[0]
+        if values.ndim != 4 or values.shape[0] % groups:
+            raise fields.bad("weight", f"has shape {values.shape}, not (outputs, inputs / {groups} groups, h, w)")
+        if len(arriving) != 3 or arriving[0] != values.shape[1] * groups:
+            raise mismatch("RV145", layer.place, f"{values.shape[1] * groups} channels of two axes", arriving)
+        padding = fields.integers("padding", 2, 0)
+        stride, dilation = fields.integers("stride", 2, 1, least=1), fields.integers("dilation", 2, 1, least=1)
+        spans = [d * (k - 1) + 1 for d, k in zip(dilation, values.shape[2:], strict=True)]
+        if any(span > n + 2 * p or p >= span for span, n, p in zip(spans, arriving[1:], padding, strict=True)):
+            raise mismatch("RV145", layer.place, f"at least its kernel's {spans}, padded by {padding}", arriving)
+        weight, grid = self._on_grid(layer, values, "weight")
+        pads = tuple((p, p) for p in padding)
+        conv = Conv(f"{layer.name}.weight", weight, arriving, None, stride, pads, dilation, groups, grid)
+        fields.checked_shape(conv.out_shape)
+        return conv
+
+    def _on_grid(self, layer: _Layer, values: FloatArray, name: str) -> tuple[FloatArray, Grid]:
+        """The integer weights of the file on the grid of their sign mode, as lava-dl's importer takes them."""
+        if bool(np.any(values != np.rint(values))):
+            text = f"{int(np.sum(values != np.rint(values)))} of {values.size} values of {name} are no integers"
+            raise error("RV146", layer.place, text, "export with quantized weights (quantize=True in the block)")
+        low, high = float(values.min()), float(values.max())
+        sign: SignMode = "mixed" if low < 0 < high else ("inhibitory" if low < 0 else "excitatory")
+        kept = np.clip(values, *RANGES[sign])
+        kept = np.floor(kept / 2.0) * 2.0 if sign == "mixed" else kept
+        changed = int(np.sum(kept != values))
+        if changed:
+            text = (
+                f"{changed} of {values.size} values of {name} ({low:g} to {high:g}) are rounded down to the {sign} grid"
+            )
+            self._note("RV150", layer.name, f"{text}, as Lava does")
+        return kept, Grid(STATE_SCALE, self._exponent(layer), sign)
+
+    def _exponent(self, layer: _Layer) -> int:
+        exponent = layer.neuron.signed("wgtExp", 0) if layer.neuron else 0
+        if exponent != 0:
+            text = f"its weight exponent is {exponent}; only 0 is supported"
+            raise error("RV146", layer.place, text, "export with wgtExp = 0, the exponent in weights and threshold")
+        return exponent
+
+    def _delay(self, layer: _Layer) -> int:
+        if "delay" not in layer.fields:
+            return 0
+        delays = np.floor(layer.fields.array("delay"))
+        low, high = float(delays.min()), float(delays.max())
+        if low != high or not 0 <= low <= MAX_DELAY or (high and layer.type == "dense_rec"):
+            text = f"its {delays.size} axonal delays run from {low:g} to {high:g} steps; one delay of 0 to {MAX_DELAY}"
+            fix = "train with a delay per layer (max_delay and shared delays), or without delays"
+            raise error("RV147", layer.place, f"{text} for the whole layer, without recurrence, is supported", fix)
+        return int(low)
+
+    def _model(self, layer: _Layer, count: int, channels: int) -> RegisterLif:
+        bias = self._bias(layer, count, channels)
+        if layer.neuron is None:
+            self._note("RV155", layer.name, "no neurons in the file: they add up what arrives and never fire")
+            return RegisterLif(integers(-1), integers(4096), integers(2**17), bias)
+        limits = (("iDecay", 4096), ("vDecay", 4096), ("vThMant", SILENT_VTH))
+        read = {name: _register(layer.neuron, name, high, count, channels) for name, high in limits}
+        return RegisterLif(integers(read["iDecay"] - 1), read["vDecay"], read["vThMant"], bias)
+
+    def _bias(self, layer: _Layer, count: int, channels: int) -> IntArray:
+        values = layer.fields.array("bias", 0.0).ravel()
+        whole = np.rint(values)
+        if values.size not in (1, channels, count) or float(np.abs(whole).max()) > BIAS_MANTISSA:
+            raise layer.fields.bad(
+                "bias", f"has {values.size} values for {count} neurons, up to {np.abs(values).max():g}"
+            )
+        if bool(np.any(whole != values)):
+            worst = float(np.abs(whole - values).max())
+            self._note("RV154", layer.name, f"biases are rounded to integers, by up to {worst:.3g}")
+        return _per_neuron(integers(whole) << BIAS_EXPONENT, count)
+
+
+def _layer(number: int, group: Group) -> _Layer:
+    place = f"layer {number}"
+    kind = group.text("type")
+    fields = Fields(group, f"{place} ({kind})", "RV142", "RV148", _FIX)
+    if kind not in SUPPORTED:
+        text = f"layers of type {kind} cannot be read; {', '.join(SUPPORTED)} can"
+        raise error("RV143", place, text, "replace the layer, e.g. pooling by a convolution with stride")
+    held = group.groups.get("neuron")
+    neuron = Fields(held, f"{place} ({kind}), neuron", "RV142", "RV148", _FIX) if held else None
+    if neuron is not None:
+        _check_neuron(neuron)
+    elif kind == "input":
+        raise error("RV144", place, "an input layer needs the neurons that its bias drives", _FIX)
+    return _Layer(number, kind, fields, neuron)
+
+
+def _check_neuron(neuron: Fields) -> None:
+    """Refuse neurons that are not the plain CUBA neuron, saying what they have that it has not."""
+    kind = neuron.text("type")
+    reasons = {"SDNN": "graded sigma-delta messages", "ALIF": "an adaptive threshold"}
+    if kind not in NEURONS:
+        why = reasons.get(kind or "", "oscillating complex state" if kind and "RF" in kind else "unknown dynamics")
+        text = f"{kind} neurons have {why}; {' and '.join(NEURONS)} can be read"
+        raise error("RV144", neuron.place, text, "train the layer with slayer.block.cuba")
+    rest, graded = neuron.integers("refDelay", 1, 1)[0], neuron.integers("gradedSpike", 1, 0)[0]
+    if rest > 1 or graded:
+        text = f"refDelay = {rest} and gradedSpike = {bool(graded)}; 1 and False can be read"
+        raise error("RV144", neuron.place, text, "train without refractory period and graded spikes")
+
+
+def _register(neuron: Fields, name: str, high: int, count: int, channels: int) -> IntArray:
+    values = neuron.array(name).ravel()
+    legal = bool(np.all((values == np.rint(values)) & (values >= 0) & (values <= high)))
+    if values.size not in (1, channels, count) or not legal:
+        raise neuron.bad(name, f"is {values[:4].tolist()}, not 1 or {count} whole numbers from 0 to {high}")
+    return _per_neuron(integers(values), count)
+
+
+def _per_neuron(values: IntArray, count: int) -> IntArray:
+    """One value per neuron from one value, one per channel or one per neuron."""
+    return integers(values.reshape(())) if values.size == 1 else integers(np.repeat(values, count // values.size))

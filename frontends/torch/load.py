@@ -1,0 +1,243 @@
+"""``load_torch``: a trained torch module to a float network."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
+from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.network import Coding, Input, Network, Note, ReadoutKind
+from ranvier.frontends.torch.assemble import assemble
+from ranvier.frontends.torch.capture import Trace, record
+from ranvier.frontends.torch.confirm import confirm_network, confirm_neuron
+from ranvier.frontends.torch.fold import fold
+from ranvier.frontends.torch.isolate import unwrap
+from ranvier.frontends.torch.leaves import adapter, kind, refusals
+from ranvier.frontends.torch.populations import INPUT, Folded
+from ranvier.frontends.torch.readout import choose
+from ranvier.frontends.torch.values import Leaf, Value
+
+CALLS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One way to read the sample: the axis of time (None: there is none), and whether the module is one step."""
+
+    time: int | None
+    single: bool
+
+    @property
+    def batch(self) -> int:
+        """The axis of samples: the first that is not time."""
+        return 1 if self.time == 0 else 0
+
+    def meanings(self, sample: torch.Tensor) -> tuple[Value, ...]:
+        """What the inputs of the recorded calls mean."""
+        axes = ["F"] * sample.ndim
+        axes[self.batch] = "B"
+        shape = self.shape(sample)
+        if self.single:
+            letters = "".join(axes)
+            return tuple(Value((Leaf(INPUT, "input", t, shape),), letters) for t in range(CALLS))
+        if self.time is None:
+            return (Value((Leaf(INPUT, "input", None, shape),), "".join(axes)),)
+        axes[self.time] = "T"
+        frames = tuple(Leaf(INPUT, "input", t, shape) for t in range(sample.shape[self.time]))
+        return (Value(frames, "".join(axes)),)
+
+    def shape(self, sample: torch.Tensor) -> Shape:
+        """Shape of one frame."""
+        return tuple(n for axis, n in enumerate(sample.shape) if axis not in (self.time, self.batch))
+
+    def frames(self, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """(batch, ...) for each step; one frame when the input stays the same."""
+        return list(inputs) if self.time is None else list(inputs[0].unbind(self.time))
+
+
+def load_torch(
+    module: nn.Module,
+    *,
+    sample: Any,
+    steps: int | None = None,
+    coding: Coding | None = None,
+    readout: ReadoutKind | None = None,
+    name: str | None = None,
+) -> Network:
+    """The network that ``module`` computes, in its exact semantics.
+
+    ``sample`` is one input as the module takes it, batch axis included (an array or tensor). The module may
+
+    * hold the time loop in ``forward``, over a sequence (time and batch axes in any order) or over a static
+      input, which then is the frame that the input node shows in every step;
+    * be a single step that keeps its states (``nn.Sequential`` of neurons with ``init_hidden=True``), which its
+      user calls once per step: ``steps`` says how often.
+
+    In every case the network's input is one frame per step. ``coding`` says whether frames are ``spikes`` (0 or
+    1) or ``current`` (any number); without it, a sequence of zeros and ones counts as spikes. ``readout``
+    overrides how the last layer is read. The module, its states and all random generators stay untouched.
+
+    Errors: ``RanvierError`` with diagnostics RV180 to RV225, naming layer or source line.
+    """
+    module = unwrap(module)
+    tensor = _sample(sample)
+    reading, trace, folded = _understood(module, tensor, steps)
+    source = Input(INPUT, reading.shape(tensor), coding or _coding(reading, tensor))
+    _check_coding(coding, tensor)
+    chosen, notes = choose(folded, readout)
+    graph, dropped = assemble(folded, source, chosen.node)
+    notes += (*folded.notes, *_notes(reading, source, coding, dropped))
+    title = name or type(module).__name__
+    network = Network(title, tuple(graph.nodes.values()), tuple(graph.edges), chosen, notes)
+    modules = {p: trace.modules[folded.populations[p].events[0].name] for p in graph.inner}
+    for key, live in modules.items():
+        population = folded.populations[key]
+        confirm_neuron(live, adapter(live), key, population.shape, population.described)
+    confirm_network(network, reading.frames(trace.inputs), folded.populations, graph.inner)
+    return network
+
+
+def _sample(sample: Any) -> torch.Tensor:
+    tensor = sample.detach().cpu() if isinstance(sample, torch.Tensor) else torch.as_tensor(np.asarray(sample))
+    if tensor.ndim < 2 or tensor.numel() == 0 or not (tensor.is_floating_point() or tensor.dtype == torch.bool):
+        raise error(
+            "RV210",
+            "sample",
+            f"the sample has shape {list(tensor.shape)} and type {tensor.dtype}.",
+            "Give one input as the module takes it: floating point, with its batch axis, and time if it has one.",
+        )
+    return tensor.clone()
+
+
+def _understood(module: nn.Module, sample: torch.Tensor, steps: int | None) -> tuple[Reading, Trace, Folded]:
+    """The first reading of the sample's axes under which the run is the same in every step."""
+    first = _recorded(module, (sample,))
+    calls = _neuron_calls(first)
+    problems: list[tuple[int, RanvierError]] = []
+    for reading in _readings(sample, calls, steps):
+        frames = _batched(sample, reading)
+        inputs = _calls(frames, reading)
+        try:
+            trace = record(module, inputs, kind)
+        except Exception:  # noqa: BLE001 the module insists on its batch size
+            frames = sample
+            trace = _recorded(module, _calls(frames, reading))
+        try:
+            meanings = reading.meanings(frames)
+            return reading, trace, fold(trace, meanings, frames.shape[reading.batch])
+        except RanvierError as problem:
+            problems.append((_merit(problem), problem))
+    assert problems, "every sample has a reading"
+    raise max(problems, key=lambda p: p[0])[1]
+
+
+def _calls(frames: torch.Tensor, reading: Reading) -> tuple[torch.Tensor, ...]:
+    """The arguments of the recorded calls, each a tensor of its own."""
+    return tuple(frames.clone() for _ in range(CALLS)) if reading.single else (frames,)
+
+
+def _recorded(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Trace:
+    try:
+        return record(module, inputs, kind)
+    except RanvierError:
+        raise
+    except Exception as problem:
+        raise error(
+            "RV211",
+            type(module).__name__,
+            f"it fails on the sample of shape {list(inputs[0].shape)}: {type(problem).__name__}: {problem}",
+            "Give a sample that the module accepts when you call it yourself.",
+        ) from problem
+
+
+def _neuron_calls(trace: Trace) -> int:
+    """How often each neuron is called; refuses, all at once, what cannot be part of a network."""
+    neurons = [event.name for event in trace.events if event.kind == "neuron"]
+    found = refusals(trace)
+    if not neurons and all(d.code in ("RV181", "RV182", "RV183") for d in found):
+        raise _no_neurons(trace, found)
+    if found:
+        raise RanvierError(found)
+    return min(neurons.count(name) for name in set(neurons))
+
+
+def _no_neurons(trace: Trace, found: list[Diagnostic]) -> RanvierError:
+    functions = (e for e in trace.events if e.kind == "function" and e.name.rpartition(".")[2].strip("_") == "relu")
+    layers = [d.place for d in found if d.code == "RV181"] + [str(e.site) for e in functions]
+    what = f"It has activation functions instead ({', '.join(layers)})." if layers else ""
+    return error(
+        "RV180",
+        type(trace.root).__name__,
+        f"the module has no spiking neuron that Ranvier knows. {what}".strip(),
+        "A conventional network has to become a spiking one first: replace each activation by a neuron such as "
+        "snntorch.Leaky and train it, or convert it with thresholds calibrated on data (integrate-and-fire with "
+        "reset by subtraction).",
+        activations=len(layers),
+    )
+
+
+def _readings(sample: torch.Tensor, calls: int, steps: int | None) -> Iterator[Reading]:
+    if calls == 1:
+        if 1 not in sample.shape or steps != 1:
+            yield Reading(None, single=True)
+        return
+    if steps is not None and steps != calls:
+        raise error(
+            "RV212",
+            "steps",
+            f"forward itself runs {calls} steps on this sample, not {steps}.",
+            "Leave steps out: it is for modules that are one step, called once per step.",
+            steps=steps,
+            calls=calls,
+        )
+    yield Reading(None, single=False)
+    for axis in sorted(range(sample.ndim), key=lambda a: sample.shape[a] != calls):
+        if sample.ndim > 2 or axis == 0 or sample.shape[axis] >= calls:
+            yield Reading(axis, single=False)
+
+
+def _merit(problem: RanvierError) -> int:
+    """How telling a refusal is: problems of axes come from a wrong reading, most of the time."""
+    return {"RV206": 0, "RV205": 1, "RV204": 2, "RV185": 3, "RV184": 3}.get(problem.diagnostics[0].code, 4)
+
+
+def _batched(sample: torch.Tensor, reading: Reading) -> torch.Tensor:
+    """The sample with a batch size that no other axis has, so that the batch can be told from them."""
+    taken = {*sample.shape}
+    wanted = next(n for n in (3, 5, 7, 11, 13, 17, 19, 23, 29, 31) if n not in taken)
+    return sample.index_select(reading.batch, torch.arange(wanted) % sample.shape[reading.batch])
+
+
+def _coding(reading: Reading, sample: torch.Tensor) -> Coding:
+    return "spikes" if (reading.time is not None or reading.single) and _binary(sample) else "current"
+
+
+def _binary(sample: torch.Tensor) -> bool:
+    return bool(((sample == 0) | (sample == 1)).all())
+
+
+def _check_coding(coding: Coding | None, sample: torch.Tensor) -> None:
+    if coding == "spikes" and not _binary(sample):
+        raise error(
+            "RV213",
+            "coding",
+            f"coding='spikes' was asked for, but the sample has values from {float(sample.min()):g} to "
+            f"{float(sample.max()):g}.",
+            "Use coding='current', or give a sample of zeros and ones.",
+        )
+
+
+def _notes(reading: Reading, source: Input, coding: Coding | None, dropped: tuple[str, ...]) -> tuple[Note, ...]:
+    found = []
+    if coding is None:
+        found.append(Note("RV226", source.name, f"input coding {source.coding!r}, judged by the sample"))
+    if reading.time is None and not reading.single:
+        text = "forward shows one static frame in every step; the network takes one frame per step"
+        found.append(Note("RV229", source.name, text))
+    if dropped:
+        found.append(Note("RV228", ", ".join(dropped), "left out: it does not reach the readout"))
+    return tuple(found)
