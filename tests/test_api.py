@@ -13,7 +13,7 @@ import ranvier
 from ranvier import api
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.linear import Dense
-from ranvier.compiler.ir.network import Note
+from ranvier.compiler.ir.network import Input, Note
 from ranvier.compiler.ir.text import equal
 from ranvier.compiler.pipeline import prepare
 from ranvier.runtimes import oracle, reference
@@ -128,7 +128,7 @@ def test_check_lists_notes_or_errors() -> None:
 
 def test_check_assumes_a_range_and_says_so() -> None:
     net = small_network()
-    analog = replace(net, nodes=(replace(net.nodes[0], coding="current"), *net.nodes[1:]))
+    analog = replace(net, nodes=(Input("input", (INPUTS,), "current"), *net.nodes[1:]))
     assert "RV606" in {d.code for d in ranvier.check(analog)}
     assert "RV606" not in {d.code for d in ranvier.check(net)}
     with pytest.raises(RanvierError, match="calibration data"):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 
 from ranvier.compiler.ir.network import Network
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.network import Network, Neurons, Node

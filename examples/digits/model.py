@@ -1,12 +1,16 @@
 """The network: an ordinary snnTorch module, with its time loop in ``forward``."""
 
+from pathlib import Path
+
 import snntorch as snn
 import torch
+from safetensors.torch import load_file
 from snntorch import surrogate
 from torch import nn
 
 STEPS = 20
 BETA = 0.9
+WEIGHTS = Path(__file__).with_name("weights.safetensors")
 
 
 class DigitsNet(nn.Module):
@@ -36,6 +40,13 @@ class DigitsNet(nn.Module):
             spk3, mem3 = self.lif3(self.fc(spk2.flatten(1)), mem3)
             spikes.append(spk3)
         return torch.stack(spikes)
+
+
+def trained() -> DigitsNet:
+    """The network with the weights of this folder."""
+    net = DigitsNet()
+    net.load_state_dict(load_file(WEIGHTS))
+    return net.eval()
 
 
 def _leaky() -> snn.Leaky:

@@ -1,4 +1,4 @@
-"""Train the network and write its weights and data: ``python train.py [folder]`` (a minute on one core).
+"""Train the network and write its weights and data: ``python train.py [folder]`` (half a minute on one core).
 
 Everything is seeded and runs on one thread with the plain vector instructions of every x86-64 machine,
 so that a second run writes the same bytes.
@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from model import DigitsNet
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch.nn import functional
+
+from ranvier.examples.digits.model import DigitsNet
 
 SEED = 1
 EPOCHS = 24
@@ -34,7 +35,7 @@ def main(folder: Path) -> None:
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    torch.backends.mkldnn.enabled = False
+    torch.backends.mkldnn.set_flags(False)
     train_x, test_x, train_y, test_y = split()
     net = DigitsNet()
     fit(net, torch.from_numpy(train_x), torch.from_numpy(train_y))
@@ -61,10 +62,10 @@ def fit(net: DigitsNet, images: torch.Tensor, labels: torch.Tensor) -> None:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
     for epoch in range(EPOCHS):
         losses = []
-        for batch in torch.randperm(len(images)).split(BATCH):
+        for batch in torch.randperm(len(images)).split(BATCH):  # type: ignore[no-untyped-call]
             loss = functional.cross_entropy(net(images[batch]).sum(0), labels[batch])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             losses.append(loss.item())
         schedule.step()

@@ -11,8 +11,9 @@ from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.network import Note
 from ranvier.frontends.torch import layers, layout
+from ranvier.frontends.torch.calls import Call
 from ranvier.frontends.torch.capture import Event, Trace, tensors
-from ranvier.frontends.torch.functions import HANDLERS, Call
+from ranvier.frontends.torch.functions import HANDLERS
 from ranvier.frontends.torch.isolate import class_path
 from ranvier.frontends.torch.leaves import adapter
 from ranvier.frontends.torch.operations import Operations, chain

@@ -187,18 +187,12 @@ def _build(recipe: Recipe) -> None:
 
 def _install(base: Path, home: Path, recipe: Recipe, tried: list[Attempt]) -> None:
     python = str(home / "bin" / "python")
-    packages = [
-        "-m",
-        "pip",
-        "install",
-        "--no-input",
-        "--no-deps",
-        "--only-binary=:all:",
-        *recipe.requirements,
-    ]
-    steps = [([str(base), "-I", "-m", "venv", str(home)], VENV_SECONDS)]
+    pip = [] if recipe.requirements else ["--without-pip"]
+    steps = [([str(base), "-I", "-m", "venv", *pip, str(home)], VENV_SECONDS)]
     if recipe.requirements:
-        steps.append(([python, "-I", *packages], INSTALL_SECONDS))
+        options = ["--no-input", "--no-deps", "--only-binary=:all:"]
+        install = [python, "-I", "-m", "pip", "install", *options, *recipe.requirements]
+        steps.append((install, INSTALL_SECONDS))
     for command, limit in steps:
         log = home.parent / "log.txt"
         ended = run_child(command, log, limit)

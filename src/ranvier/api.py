@@ -15,12 +15,10 @@ from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.network import Coding, Network, Note, Payload, ReadoutKind
 from ranvier.compiler.ir.neurons import Compare
 from ranvier.compiler.ir.program import Program
-from ranvier.loading import LoadOptions, load_network
+from ranvier.loading import LoadOptions, TorchModule, load_network
 from ranvier.runtimes.recording import Recording, Records
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ranvier.runtimes.verify import Verification
     from ranvier.runtimes.verify.run import Progress
     from ranvier.summary import Report
@@ -72,7 +70,7 @@ class App:
 
 
 def load(  # noqa: PLR0913 one keyword per choice that a source leaves open
-    source: "str | Path | nn.Module",
+    source: str | Path | TorchModule,
     *,
     dt: float | None = None,
     method: str | None = None,

@@ -4,16 +4,15 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.network import Network
 
-if TYPE_CHECKING:
-    from torch import nn
-
 Values = Mapping[str, Any]
+TorchModule = Callable[..., object]
+"""What a ``torch.nn.Module`` is to who does not import torch."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def _netx(path: Path, options: Values) -> Network:
     return load_netx(path, **options)
 
 
-def _torch(module: "nn.Module", options: Values) -> Network:
+def _torch(module: Any, options: Values) -> Network:
     from ranvier.frontends.torch.load import load_torch
 
     if "sample" not in options:

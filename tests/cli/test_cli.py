@@ -14,7 +14,7 @@ import pytest
 
 from ranvier.api import App, compile  # noqa: A004
 from ranvier.cli import main, verbs
-from ranvier.cli.output import Answer, plain
+from ranvier.cli.output import Answer, Output, plain
 from ranvier.runtimes import oracle
 from ranvier.runtimes.verify.executors import executor
 from support.apps import INPUTS, small_data, small_network, write_nir
@@ -60,19 +60,20 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     return ranvier
 
 
+@pytest.fixture(scope="module")
+def app() -> App:
+    return compile(small_network(), calibrate=small_data()[0])
+
+
 @pytest.fixture
-def files(tmp_path: Path) -> Path:
+def files(tmp_path: Path, app: App) -> Path:
     """A folder with net.nir, data.npz, static.npz and net.rnv."""
     x, y = small_data()
     write_nir(tmp_path / "net.nir")
     np.savez(tmp_path / "data.npz", inputs=x, labels=y)
     np.savez(tmp_path / "static.npz", inputs=x[:, 0])
-    app().save(tmp_path / "net.rnv")
+    app.save(tmp_path / "net.rnv")
     return tmp_path
-
-
-def app() -> App:
-    return compile(small_network(), calibrate=small_data()[0])
 
 
 EVERY_VERB = [
@@ -238,20 +239,20 @@ def test_verify_says_no_with_1(run: Run, files: Path, monkeypatch: pytest.Monkey
     assert run(*arguments).code == 1
 
 
-def test_static_data_are_repeated_and_samples_limited(run: Run, files: Path) -> None:
+def test_static_data_are_repeated_and_samples_limited(run: Run, files: Path, app: App) -> None:
     program, static = files / "net.rnv", files / "static.npz"
     ran = run("simulate", program, static, "--steps", 7, "--samples", 5, "--json").json
     assert (ran["samples"], ran["steps"]) == (5, 7)
-    wanted = oracle.run(app().program.chip, np.repeat(small_data()[0][:5, :1], 7, axis=1))
+    wanted = oracle.run(app.program.chip, np.repeat(small_data()[0][:5, :1], 7, axis=1))
     assert ran["predictions"] == wanted.predictions.tolist()
     assert run("simulate", program, files / "data.npz", "--steps", 4, "--json").json["steps"] == 4
     assert run("simulate", program, static, "--json").codes == ["RV612"]
 
 
-def test_inspect_prints_the_text_form(run: Run, files: Path) -> None:
+def test_inspect_prints_the_text_form(run: Run, files: Path, app: App) -> None:
     from ranvier.compiler.ir.text import dump
 
-    text = dump(app().program)[0]
+    text = dump(app.program)[0]
     assert run("inspect", files / "net.rnv", "--text").out == text
     found = run("inspect", files / "net.rnv", "--text", "--json").json
     assert found["text"] == text
@@ -362,7 +363,7 @@ def test_a_module_in_a_python_file(run: Run, tmp_path: Path) -> None:
 
 
 def test_verbs_hand_their_options_on() -> None:
-    def verb(output: verbs.Output, count: int = 3) -> Answer:
+    def verb(output: Output, count: int = 3) -> Answer:
         return Answer({"count": count, "quiet": output.quiet})
 
     called = verbs.command("verb", verb)

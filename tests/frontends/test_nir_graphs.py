@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 import pytest
@@ -88,7 +89,12 @@ def test_delays_that_are_no_whole_steps_are_refused(tmp_path: Path, delay: np.nd
 
 def test_nested_graphs_are_flattened_to_dotted_names(tmp_path: Path) -> None:
     inner = nir.NIRGraph(
-        {"i": nir.Input(np.array([2])), "fc": nir.Linear(2 * EYE), "lif": lif(2), "o": nir.Output(np.array([2]))},
+        {
+            "i": nir.Input(np.array([2])),
+            "fc": nir.Linear(2 * EYE),
+            "lif": integrate_and_fire(2),
+            "o": nir.Output(np.array([2])),
+        },
         [("i", "fc"), ("fc", "lif"), ("lif", "o")],
         type_check=False,
     )
@@ -137,8 +143,6 @@ def test_wrong_graphs_are_refused_all_problems_at_once(tmp_path: Path) -> None:
 
 
 def test_unknown_nodes_are_named_with_what_can_be_read(tmp_path: Path) -> None:
-    import h5py
-
     path = write_chain(tmp_path / "n.nir", (2,), lif(2), nir.Linear(EYE), lif(2))
     with h5py.File(path, "r+") as file:
         for name in ("l0", "l1"):

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from ranvier.compiler.ir.linear import Conv, Dense, Pool, Reshape, Scale
-from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
+from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Readout
 from ranvier.compiler.ir.neurons import Lif
 
 
 def conv_pool_dense() -> Network:
     """Convolution, batch norm, neurons, average pool, flatten, dense, neurons with soft reset."""
-    nodes = (
+    nodes: tuple[Node, ...] = (
         Input("input", (1, 4, 4), "current"),
         Conv("conv", np.array([[[[1.0, -0.5], [0.25, 0.5]]]]), (1, 4, 4), np.array([0.125]), (1, 1), ((1, 0), (1, 0))),
         Scale("norm", (1, 4, 4), np.array([2.0]), np.array([-0.25])),

@@ -20,6 +20,7 @@ from ranvier.compiler.passes.partition import Partition
 from ranvier.compiler.passes.place import Place
 from ranvier.compiler.passes.quantize import Quantize
 from ranvier.compiler.passes.retime import Retime
+from ranvier.compiler.pipeline import NetworkPass
 from ranvier.targets.load import load_target
 
 HERE = Path(__file__).parent
@@ -29,8 +30,10 @@ PASSES = ("canonicalize", "fold", "retime", "calibrate", "quantize", "fit", "pla
 def after(name: str, network: Network) -> object:
     """What pass ``name`` makes of ``network`` after the passes before it."""
     target = load_target("loihi2")
-    observed = {n.name: Observed(1.0, 4.0, 0.25, 16) for n in (*network.inputs, *network.populations)}
-    for step in (Canonicalize(), Fold(), Retime(), Calibrate(observed), Quantize(target)):
+    seen = Observed(1.0, 4.0, 0.25, 16)
+    observed = {n.name: seen for n in network.inputs} | {n.name: seen for n in network.populations}
+    steps: tuple[NetworkPass, ...] = (Canonicalize(), Fold(), Retime(), Calibrate(observed), Quantize(target))
+    for step in steps:
         network = step(network)
         if type(step).__name__.lower() == name:
             return network

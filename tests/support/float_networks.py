@@ -20,7 +20,8 @@ def float_networks(draw: st.DrawFn, chip_like: bool = False) -> Network:
     shape: Shape = draw(st.sampled_from([(6,), (2, 6), (2, 6, 4)]))
     nodes: list[Node] = [Input("input", shape, draw(st.sampled_from(["spikes", "current"])))]
     edges: list[Edge] = []
-    last, earlier = nodes[0], []
+    last = nodes[0]
+    earlier: list[Node] = []
     for index in range(draw(st.integers(1, 3))):
         chain = _chain(draw, rng, last.out_shape, f"l{index}")
         out = chain[-1].out_shape

@@ -89,7 +89,7 @@ def chip_networks(draw: st.DrawFn, limits: Limits = Limits()) -> ChipNetwork:
     kind = draw(st.sampled_from(["spike_count", "last_membrane"]))
     return ChipNetwork(
         "random", "loihi2", (nodes[0],), populations, tuple(connections), Readout(populations[-1].name, kind)
-    )  # type: ignore[arg-type]
+    )
 
 
 @st.composite
@@ -121,7 +121,8 @@ def _connect(
 
 
 def _weights(draw: st.DrawFn, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int32]:
-    sign = draw(st.sampled_from(["mixed", "mixed", "excitatory", "inhibitory"]))
+    signs: list[SignMode] = ["mixed", "mixed", "excitatory", "inhibitory"]
+    sign = draw(st.sampled_from(signs))
     low, high = WEIGHT_RANGES[sign]
     values = rng.integers(low, high + 1, shape)
     if draw(st.booleans()):
@@ -181,7 +182,7 @@ def _population(
         params["reset_amount"] = values(1, 200_000)
     params |= {"floor": values(-300_000, 0)} if f.floor else {}
     params |= {"refractory": values(1, 5)} if f.refractory else {}
-    initial = {s.name: np.int64(0) for s in chip_lif(f).states}
+    initial: dict[str, NDArray[np.int64]] = {s.name: np.zeros((), np.int64) for s in chip_lif(f).states}
     if not f.stock and draw(st.booleans()):
         initial["v"] = values(-3000, 3000)
     return Population(name, shape, chip_lif(f), params, initial, latency, 0 if f.max_spikes == 1 else 8)

@@ -1,6 +1,7 @@
 """Small NIR files for tests, written by the nir package."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def write_chain(path: Path, shape: tuple[int, ...], *layers: Any, out: int = 1) 
     """Write Input -> layers -> Output, the layers named ``l0``, ``l1``, ..."""
     names = ["in", *(f"l{i}" for i in range(len(layers))), "out"]
     nodes = dict(zip(names, [nir.Input(np.array(shape)), *layers, nir.Output(np.array([out]))], strict=True))
-    return write_nir(path, nodes, list(zip(names, names[1:], strict=False)))
+    return write_nir(path, nodes, list(pairwise(names)))
 
 
 def lif(n: int, **changed: float) -> Any:

@@ -105,9 +105,10 @@ def test_loihi2_has_no_energy_of_its_own_and_says_whose_it_borrows() -> None:
     assert list(energy.bases) == ["loihi1.sanafe"]
     own = load_target("loihi1").energy.bases["sanafe"]
     for (path, lent), (_, original) in zip(quantities(energy.bases["loihi1.sanafe"]), quantities(own), strict=True):
-        assert lent.v == original.v, path
+        plain = {"src", "basis", "conf", "note"}
+        assert lent.model_dump(exclude=plain) == original.model_dump(exclude=plain), path
         assert (lent.basis, lent.conf) == ("estimate", "low")
-        assert "loihi1" in lent.note
+        assert "loihi1" in str(lent.note)
         assert original.basis == "regression"
 
 

@@ -25,7 +25,7 @@ from ranvier.summary import Report
 TARGET = "loihi2"
 NEXT = "ranvier check my_model.py:net --sample 1,1,28,28"
 NoLava = Annotated[bool, Option("--no-lava", help="Leave Lava out.")]
-LavaSamples = Annotated[int, Option(min=1, help="Samples that run in Lava.")]
+LavaSamples = Annotated[int | None, Option(min=1, help="Samples that run in Lava; by default all.")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class _Example:
     labels: NDArray[Any]
 
 
-def demo(output: Output, no_lava: NoLava = False, lava_samples: LavaSamples = 20) -> Answer:
+def demo(output: Output, no_lava: NoLava = False, lava_samples: LavaSamples = None) -> Answer:
     """Load, check, compile, simulate, run in Lava and verify a network for the 8x8 digits."""
     output.say("loading a convolutional network that was trained with snnTorch")
     with output.working("loading"), as_file(files("ranvier") / "examples" / "digits") as folder:
@@ -72,17 +72,13 @@ def demo(output: Output, no_lava: NoLava = False, lava_samples: LavaSamples = 20
 
 def _example(folder: Path) -> _Example:
     try:
-        from safetensors.torch import load_file
-
-        from ranvier.examples.digits.model import STEPS, DigitsNet
+        from ranvier.examples.digits.model import STEPS, trained
     except ImportError as problem:
         message = f"the example needs {problem.name}, which is not installed"
         raise error("RV618", "demo", message, "pip install 'ranvier[demo]'") from problem
     test, calibration = load_data(folder / "test.npz"), load_data(folder / "calibration.npz")
     assert test.labels is not None
-    module = DigitsNet()
-    module.load_state_dict(load_file(folder / "weights.safetensors"))
-    network = api.load(module, sample=test.inputs[:1])
+    network = api.load(trained(), sample=test.inputs[:1])
     return _Example(network, _shown_for(calibration.inputs, STEPS), _shown_for(test.inputs, STEPS), test.labels)
 
 

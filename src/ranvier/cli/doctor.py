@@ -18,6 +18,7 @@ from typer import Option
 
 from ranvier.cli.output import Answer, Output
 from ranvier.cli.tables import row, table
+from ranvier.compiler.diagnostics import RanvierError
 from ranvier.runtimes.lava.environment import VARIABLE, cache_folder, lava_python, lava_status
 
 State = Literal["ok", "missing", "problem"]
@@ -42,9 +43,8 @@ def doctor(output: Output, fix: Fix = False) -> Answer:
     """Look at Python, packages, the Lava environment, the GPU and the cache; say how to mend what is wrong."""
     if fix:
         output.say("building the Lava environment if it is not there; the first time takes some minutes")
-        with output.working("Lava environment"):
-            lava_python(create=True)
-    findings = [_python(), *_packages(), _lava(), _gpu(), _cache()]
+    with output.working("looking"):
+        findings = [_python(), *_packages(), _lava(fix), _gpu(), _cache()]
     made = table("ranvier doctor", "what", "state", "found")
     parts: list[RenderableType] = [made]
     for f in findings:
@@ -83,7 +83,14 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, state, "not installed", f"pip install '{wanted}'")
 
 
-def _lava() -> Finding:
+def _lava(fix: bool) -> Finding:
+    """The state of the Lava environment, built before if ``fix`` says so."""
+    if fix:
+        try:
+            lava_python(create=True)
+        except RanvierError as refused:
+            (told, *_) = refused.diagnostics
+            return Finding("Lava", "problem", told.message, told.fix)
     status = lava_status()
     if status.ready:
         versions = ", ".join(f"{name} {number}" for name, number in status.versions.items())

@@ -34,8 +34,10 @@ def inspect(program: ProgramFile, output: Output, as_text: AsText = False) -> An
     }
     if as_text:
         return Answer(values, (Text(clean(text.rstrip("\n")), no_wrap=True, overflow="ignore"),))
+    origin = ", ".join(f"{name} = {value}" for name, value in sorted(app.provenance.items()))
     shown: list[RenderableType] = [*report_tables(report, output.verbose), _connection_table(app.program)]
     shown += [Text(clean(step)) for step in steps.values()]
+    shown.append(Text(clean(f"provenance: {origin or 'not stated'}")))
     shown.append(_pieces_table(app.program.placement, None if output.verbose else MOST_PIECES))
     return Answer(values, tuple(shown))
 

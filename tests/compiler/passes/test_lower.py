@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.ir.linear import Dense, Sparse
-from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Observed, Readout
+from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Observed, Readout
 from ranvier.compiler.ir.neurons import Lif, RegisterLif
 from ranvier.compiler.ir.verify import check_network
 from ranvier.compiler.passes.calibrate import Calibrate
@@ -30,12 +30,12 @@ OPTIONS = Options()
 def single(model: Lif, weights: np.ndarray | None = None, coding: str = "spikes") -> Network:
     """One dense layer into one population."""
     w = np.array([[1.0, -0.5], [0.25, 0.75]]) if weights is None else weights
-    nodes = (Input("input", (w.shape[1],), coding), Dense("d", w), Neurons("n", (w.shape[0],), model))  # type: ignore[arg-type]
+    nodes = (Input("input", (w.shape[1],), coding), Dense("d", w), Neurons("n", (w.shape[0],), model))
     return Network("single", nodes, (Edge("input", "d"), Edge("d", "n")), Readout("n"))
 
 
 def lowered(network: Network, target: object = LOIHI2, **observed: Observed) -> ChipNetwork:
-    return lower(prepare(network), target, observed or None, OPTIONS)  # type: ignore[arg-type]
+    return lower(prepare(network), target, observed or None, OPTIONS)
 
 
 def without_loss(network: Network) -> Network:
@@ -44,7 +44,7 @@ def without_loss(network: Network) -> Network:
     def exact(model: Lif) -> Lif:
         return replace(model, keep_current=0.0, keep_membrane=1.0, drive=0.0, initial=0.0)
 
-    nodes = tuple(replace(n, model=exact(n.model)) if isinstance(n, Neurons) else n for n in network.nodes)  # type: ignore[arg-type]
+    nodes = tuple(replace(n, model=exact(n.model)) if isinstance(n, Neurons) else n for n in network.nodes)
     plain = tuple(replace(n, bias=None) if hasattr(n, "bias") else n for n in nodes)
     zero_shift = tuple(replace(n, shift=np.zeros(())) if hasattr(n, "shift") else n for n in plain)
     return replace(network, nodes=zero_shift)
@@ -73,7 +73,7 @@ def _lossless(before: Network, after: Network, name: str) -> bool:
     real, rounded = before.by_name[name], after.by_name[name]
     source = after.by_name[after.into[name][0].source]
     payload = source.payload.scale if isinstance(source, Input) and source.payload else 1.0
-    grid = rounded.grid  # type: ignore[union-attr]
+    grid = rounded.grid
     key = "data" if isinstance(real, Sparse) else "weight"
     back = getattr(rounded, key) * 64 * 2.0**grid.exponent / grid.scale * payload
     return bool(np.allclose(back, getattr(real, key), rtol=1e-12, atol=0))
@@ -88,7 +88,7 @@ def _whole(model: object, scale: float) -> bool:
 @pytest.mark.parametrize(("compare", "spikes"), [(">", 0), (">=", 1)])
 def test_a_membrane_exactly_at_threshold_follows_the_comparison(compare: str, spikes: int) -> None:
     for reset in ("value", "subtract"):
-        network = single(Lif(threshold=1.0, compare=compare, reset=reset), np.eye(2))  # type: ignore[arg-type]
+        network = single(Lif(threshold=1.0, compare=compare, reset=reset), np.eye(2))
         chip = lowered(network)
         run = oracle.run(chip, np.ones((1, 1, 2)), ("spikes",))
         assert run.spikes["n"].sum() == 2 * spikes
@@ -178,7 +178,7 @@ def test_what_no_register_can_hold_is_refused(model: Lif, code: str) -> None:
 
 
 def test_all_problems_come_at_once() -> None:
-    nodes = (
+    nodes: tuple[Node, ...] = (
         Input("input", (2,), "spikes"),
         Dense("a", np.eye(2)),
         Neurons("n1", (2,), Lif(keep_membrane=1.5)),
@@ -198,7 +198,7 @@ def test_registers_pass_through_untouched() -> None:
     chip = lowered(network)
     (population,), (connection,) = chip.populations, chip.connections
     assert {k: int(v) for k, v in population.params.items()} == {"du": 409, "dv": 410, "vth": 64, "bias": 0}
-    np.testing.assert_array_equal(connection.synapse.weight, [[2, -4, 254]])  # type: ignore[union-attr]
+    np.testing.assert_array_equal(connection.synapse.weight, [[2, -4, 254]])
     with pytest.raises(RanvierError, match="RV383"):
         lowered(replace(network, nodes=(nodes[0], Dense("d", np.array([[0.3, 1, 2]])), nodes[2])))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.linear import Conv, Dense, Sparse
-from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
+from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Readout
 from ranvier.compiler.ir.neurons import Lif
 from ranvier.compiler.ir.verify import check_network
 from ranvier.compiler.passes.canonicalize import Canonicalize
@@ -95,7 +95,7 @@ def test_pools_go_into_the_kernel_or_the_dense_weights_that_follow() -> None:
     pool = Conv("pool", np.ones((3, 1, 2, 2)), (3, 8, 8), None, (2, 2), groups=3)
     conv = Conv("conv", rng.normal(size=(5, 3, 3, 3)), (3, 4, 4), None, (1, 1), ((1, 1), (1, 1)))
     dense = Dense("dense", rng.normal(size=(4, 80)))
-    nodes = (
+    nodes: tuple[Node, ...] = (
         Input("input", (3, 8, 8), "spikes"),
         pool,
         conv,

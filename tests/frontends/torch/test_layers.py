@@ -62,7 +62,7 @@ def test_conv1d(length: int, kernel: int, stride: int, padding: int, groups: int
 @given(sizes, sizes, st.integers(2, 3), st.one_of(st.none(), st.integers(1, 3)), st.integers(0, 1), st.booleans())
 def test_average_pool(height: int, width: int, kernel: int, stride: int | None, padding: int, counted: bool) -> None:
     compare(nn.AvgPool2d(kernel, stride, padding, count_include_pad=counted), (2, height, width))
-    compare(nn.AvgPool1d(kernel, stride, padding, count_include_pad=counted), (2, width))
+    compare(nn.AvgPool1d(kernel, kernel if stride is None else stride, padding, count_include_pad=counted), (2, width))
 
 
 @pytest.mark.parametrize("divisor", [1, 3])
@@ -94,8 +94,11 @@ def test_adaptive_pool_1d() -> None:
 @pytest.mark.parametrize("affine", [True, False])
 def test_batch_norm(affine: bool) -> None:
     for module, shape in ((nn.BatchNorm2d(3, affine=affine), (3, 4, 2)), (nn.BatchNorm1d(3, affine=affine), (3,))):
-        module.running_mean.normal_()
-        module.running_var.uniform_(0.01, 2)
+        mean, variance = module.running_mean, module.running_var
+        assert mean is not None
+        assert variance is not None
+        mean.normal_()
+        variance.uniform_(0.01, 2)
         if affine:
             nn.init.normal_(module.weight)
             nn.init.normal_(module.bias)

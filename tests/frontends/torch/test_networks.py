@@ -1,5 +1,6 @@
 """Networks as users write them: the imported network runs free and gives the module's spikes."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -52,11 +53,15 @@ def conv_sequential(hidden: bool = True) -> nn.Sequential:
         nn.Linear(8 * 2 * 2, 4),
         snn.Leaky(beta=0.9, init_hidden=hidden, output=True),
     )
+    norm = net[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     with torch.no_grad():
-        net[1].running_mean.normal_(0, 0.1)
-        net[1].running_var.uniform_(0.02, 0.1)
-        net[1].weight.uniform_(0.5, 1.5)
-        net[1].bias.uniform_(0.0, 0.6)
+        norm.running_mean.normal_(0, 0.1)
+        norm.running_var.uniform_(0.02, 0.1)
+        norm.weight.uniform_(0.5, 1.5)
+        norm.bias.uniform_(0.0, 0.6)
     return net.eval()
 
 
@@ -256,20 +261,20 @@ class Loop(nn.Module):
 @pytest.mark.parametrize(
     ("after", "kind"),
     [
-        (lambda s, m: torch.stack(s), "spike_count"),
-        (lambda s, m: s, "spike_count"),
+        (lambda s, _m: torch.stack(s), "spike_count"),
+        (lambda s, _m: s, "spike_count"),
         (lambda s, m: (s, m), "spike_count"),
         (lambda s, m: {"membrane": torch.stack(m), "spikes": torch.stack(s)}, "spike_count"),
-        (lambda s, m: torch.stack(s, dim=1).sum(1), "spike_count"),
-        (lambda s, m: torch.stack(s, dim=-1).mean(dim=-1), "spike_count"),
-        (lambda s, m: sum(s) / len(s), "spike_count"),
-        (lambda s, m: torch.cat([x.unsqueeze(0) for x in s]), "spike_count"),
-        (lambda s, m: m[-1], "last_membrane"),
-        (lambda s, m: torch.stack(m)[-1], "last_membrane"),
-        (lambda s, m: torch.stack(m).max(0)[0], "max_membrane"),
-        (lambda s, m: torch.stack(m).amax(dim=0), "max_membrane"),
-        (lambda s, m: torch.stack(m).mean(0), "sum_membrane"),
-        (lambda s, m: torch.stack(m).sum(0).view(m[0].size(0), -1), "sum_membrane"),
+        (lambda s, _m: torch.stack(s, dim=1).sum(1), "spike_count"),
+        (lambda s, _m: torch.stack(s, dim=-1).mean(dim=-1), "spike_count"),
+        (lambda s, _m: sum(s) / len(s), "spike_count"),
+        (lambda s, _m: torch.cat([x.unsqueeze(0) for x in s]), "spike_count"),
+        (lambda _s, m: m[-1], "last_membrane"),
+        (lambda _s, m: torch.stack(m)[-1], "last_membrane"),
+        (lambda _s, m: torch.stack(m).max(0)[0], "max_membrane"),
+        (lambda _s, m: torch.stack(m).amax(dim=0), "max_membrane"),
+        (lambda _s, m: torch.stack(m).mean(0), "sum_membrane"),
+        (lambda _s, m: torch.stack(m).sum(0).view(m[0].size(0), -1), "sum_membrane"),
     ],
 )
 def test_readouts(after: Callable[..., Any], kind: str) -> None:
@@ -298,7 +303,7 @@ def test_asked_readout_decides() -> None:
     ],
 )
 def test_ways_to_write_a_frame(before: Callable[..., torch.Tensor]) -> None:
-    module = Loop(before, lambda s, m: torch.stack(s))
+    module = Loop(before, lambda s, _m: torch.stack(s))
     x = torch.randn(9, 4, 4)
     net = load_torch(module, sample=x)
     recording = run(net, x.double().numpy().swapaxes(0, 1), record=("spikes",))
@@ -306,7 +311,7 @@ def test_ways_to_write_a_frame(before: Callable[..., torch.Tensor]) -> None:
 
 
 def test_repeated_static_frames() -> None:
-    module = Loop(lambda x, t: x[t], lambda s, m: torch.stack(s))
+    module = Loop(lambda x, t: x[t], lambda s, _m: torch.stack(s))
 
     class Repeating(nn.Module):
         def __init__(self) -> None:
@@ -348,17 +353,31 @@ def test_the_users_module_and_generators_stay_as_they_were() -> None:
     x = torch.rand(3, 2, 8, 8)
     module(x)
     before = {k: v.clone() for k, v in module.state_dict().items()}
-    hidden = module[2].mem.detach().clone()
-    random = (torch.get_rng_state(), np.random.get_state()[1].copy())  # noqa: NPY002
+    neuron: Any = module[2]
+    hidden = neuron.mem.detach().clone()
+    generator = torch.get_rng_state()
     instances = list(snn.SpikingNeuron.instances)
     load_torch(module, sample=x, steps=5)
     assert module.training
     assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())
-    assert torch.equal(hidden, module[2].mem)
-    assert torch.equal(random[0], torch.get_rng_state())
-    assert np.array_equal(random[1], np.random.get_state()[1])  # noqa: NPY002
+    assert torch.equal(hidden, neuron.mem)
+    assert torch.equal(generator, torch.get_rng_state())
     assert snn.SpikingNeuron.instances == instances
     assert not module[0]._forward_hooks
+
+
+def test_random_numbers_drawn_in_forward_are_given_back() -> None:
+    def drawing(x: torch.Tensor, t: int) -> torch.Tensor:
+        torch.rand(1)
+        random.random()
+        np.random.rand()  # noqa: NPY002 the global generator is meant
+        return x[t]
+
+    module = Loop(drawing, lambda s, _m: torch.stack(s))
+    states = (torch.get_rng_state(), random.getstate(), str(np.random.get_state()))  # noqa: NPY002
+    load_torch(module, sample=torch.rand(5, 2, 4))
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert states[1:] == (random.getstate(), str(np.random.get_state()))  # noqa: NPY002
 
 
 def test_reset_inside_forward_leaves_the_users_states_alone() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ranvier.compiler.ir.network import Network
+from ranvier.compiler.ir.neurons import Lif
 from ranvier.frontends.torch.load import load_torch
 from ranvier.runtimes.reference import run
 
@@ -68,6 +69,7 @@ def differences(net: Network, x: torch.Tensor, module: nn.Module) -> tuple[int, 
     mine, membrane = recording.spikes[population.name], recording.membrane[population.name]
     first = np.cumsum(mine != spikes, axis=1) == 1
     first &= mine != spikes
+    assert isinstance(population.model, Lif)
     threshold = population.model.threshold
     margin = np.minimum(np.abs(membrane - threshold), np.abs(membrane - 2 * threshold))
     excused = margin < ROUNDING * np.maximum(1.0, np.abs(membrane))
@@ -170,7 +172,9 @@ def test_the_bound_reset_counts_not_the_attribute() -> None:
     neuron = snn.Leaky(beta=0.9)
     neuron.reset_mechanism = "zero"
     net = load_torch(Looped(neuron, 1), sample=torch.rand(5, 1, NEURONS))
-    assert net.populations[0].model.reset == "subtract"
+    model = net.populations[0].model
+    assert isinstance(model, Lif)
+    assert model.reset == "subtract"
     check(neuron, 1, 3, 1.0)
 
 

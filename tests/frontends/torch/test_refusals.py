@@ -88,7 +88,7 @@ def test_module_with_nothing_recognisable() -> None:
     class HandWritten(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.v = 0.0
+            self.v = torch.zeros(1)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             self.v = 0.9 * self.v + x
@@ -112,7 +112,7 @@ def test_everything_that_was_called_is_refused_at_once() -> None:
 
 
 def test_subclass_of_a_neuron() -> None:
-    class Mine(snn.Leaky):
+    class Mine(snn.Leaky):  # type: ignore[misc]
         pass
 
     found = one(nn.Sequential(Mine(beta=0.9, init_hidden=True)), torch.rand(1, 4), steps=3)
@@ -183,7 +183,7 @@ def test_even_recurrent_kernel() -> None:
         (lambda x, t: x[t] * (t + 1), "RV200"),
         (lambda x, t: x[len(x) - 1 - t], "RV200"),
         (lambda x, t: x[min(t + 1, len(x) - 1)], "RV200"),
-        (lambda x, t: x[0], "RV200"),
+        (lambda x, _t: x[0], "RV200"),
         (lambda x, t: x[t].flip(0), "RV185"),
     ],
 )
@@ -199,7 +199,8 @@ def test_custom_autograd_function() -> None:
         def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:  # noqa: ARG004 torch's signature
             return (x > 0.5).float()
 
-    found = one(Loop(lambda x, t: Fire.apply(x[t])), SEQUENCE)
+    fire: Any = Fire.apply
+    found = one(Loop(lambda x, t: fire(x[t])), SEQUENCE)
     assert found.code == "RV185"
     assert "gt is not a weighted sum" in found.message
 
@@ -249,8 +250,8 @@ class States(nn.Module):
 @pytest.mark.parametrize(
     ("rule", "code"),
     [
-        (lambda t, m: m * 0.5, "RV202"),
-        (lambda t, m: torch.zeros_like(m), "RV202"),
+        (lambda _t, m: m * 0.5, "RV202"),
+        (lambda _t, m: torch.zeros_like(m), "RV202"),
         (lambda t, m: m + 0.1 if t == 0 else m, "RV203"),
     ],
 )

@@ -89,18 +89,18 @@ def test_lines_are_not_too_long_and_carry_no_stray_spaces(project: Project) -> N
             assert len(line) <= 120, f"{path}: {line}"
 
 
-def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+def _run(lava: Path, script: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a script of the project as a user would."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    command = [str(part) for part in (lava, script, *arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
 def test_run_script_takes_real_numbers_and_writes_predictions(lava: Path, project: Project, tmp_path: Path) -> None:
     frames = np.random.default_rng(1).normal(size=(2, 6, 1, 6, 6))
-    np.save(tmp_path / "frames.npy", frames)
-    results = tmp_path / "results"
-    command = [lava, project.script, "--inputs", tmp_path / "frames.npy", "--outputs", results, "--record", "spikes"]
-    done = subprocess.run(
-        command, env=_environment(), cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
+    inputs, results = tmp_path / "frames.npy", tmp_path / "results"
+    np.save(inputs, frames)
+    done = _run(lava, project.script, "--inputs", inputs, "--outputs", results, "--record", "spikes")
     assert done.returncode == 0, done.stderr
     wanted = oracle.run(_image_network(), frames, ("spikes",))
     np.testing.assert_array_equal(np.load(results / "predictions.npy"), wanted.predictions)
@@ -111,16 +111,14 @@ def test_run_script_takes_real_numbers_and_writes_predictions(lava: Path, projec
 
 def test_run_script_refuses_frames_of_another_shape(lava: Path, project: Project, tmp_path: Path) -> None:
     np.save(tmp_path / "frames.npy", spikes(np.random.default_rng(0), 2, 3, (5,)))
-    command = [lava, project.script, "--inputs", tmp_path / "frames.npy", "--outputs", tmp_path / "results"]
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = _run(lava, project.script, "--inputs", tmp_path / "frames.npy", "--outputs", tmp_path / "results")
     assert done.returncode == 1
     assert "the inputs have shape (2, 3, 5), the network takes (samples, steps, *(1, 6, 6))" in done.stderr
 
 
 def test_chip_script_explains_that_the_extension_is_missing(lava: Path, project: Project, tmp_path: Path) -> None:
     np.save(tmp_path / "frames.npy", np.zeros((1, 1, 1, 6, 6)))
-    script = project.folder / "run_loihi2.py"
-    command = [lava, script, "--inputs", tmp_path / "frames.npy", "--outputs", tmp_path, "--partition", "none"]
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    arguments = ("--inputs", tmp_path / "frames.npy", "--outputs", tmp_path, "--partition", "none")
+    done = _run(lava, project.folder / "run_loihi2.py", *arguments)
     assert done.returncode == 1
     assert "lava-loihi) is not installed; run.py runs the network on a CPU" in done.stderr
