@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from ranvier.compiler.diagnostics import RanvierError, error
 
+CHILD = Path(__file__).with_name("hdf5_child.py")
 BASE_BYTES = 16 * 2**20
 EXPANSION = 8
-BASE_SECONDS = 0.5
-BYTES_PER_SECOND = 50e6
+BASE_SECONDS = 0.6
+BYTES_PER_SECOND = 20e6
 WALL_SECONDS = 60.0
 MAX_LINE = 128 * 2**20
 Value = NDArray[Any] | str | tuple[str, ...]
@@ -58,8 +59,7 @@ def read_hdf5(path: str | Path, code: str, what: str) -> Group:
     size = file.stat().st_size
     budget = BASE_BYTES + EXPANSION * size
     seconds = BASE_SECONDS + size / BYTES_PER_SECOND
-    script = Path(__file__).with_name("hdf5_child.py")
-    command = [sys.executable, "-P", str(script), str(file.resolve()), str(budget), str(seconds)]
+    command = [sys.executable, "-P", str(CHILD), str(file.resolve()), str(budget), str(seconds)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     try:
         entries, end = _collect(child, budget, WALL_SECONDS + seconds)
@@ -86,6 +86,8 @@ def _collect(child: "subprocess.Popen[bytes]", budget: int, wall: float) -> tupl
 def _parse(stream: IO[bytes], budget: int) -> tuple[Group, Mapping[str, Any]]:
     root = Group("")
     while line := stream.readline(MAX_LINE):
+        if not line.endswith(b"\n"):
+            break
         entry: dict[str, Any] = json.loads(line)
         if entry["kind"] == "group":
             _group_at(root, entry["path"])

@@ -1,5 +1,6 @@
 """The public functions, from a network to a verified program."""
 
+import ast
 import subprocess
 import sys
 from dataclasses import replace
@@ -39,7 +40,7 @@ def test_every_public_name_is_there() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         ranvier.nothing  # noqa: B018
     with pytest.raises(ImportError):
-        from ranvier import nothing  # noqa: F401
+        from ranvier import nothing  # noqa: F401, PLC0415
 
 
 def test_the_six_lines(tmp_path: Path) -> None:
@@ -204,6 +205,18 @@ def test_data_of_another_shape_are_refused(app: api.App) -> None:
         app.run(np.zeros((2, 5, INPUTS + 1)))
     with pytest.raises(RanvierError, match="RV201"):
         ranvier.compile(small_network(), calibrate=np.zeros((2, 5, INPUTS + 1)))
+
+
+def test_names_in_files_never_become_code(tmp_path: Path) -> None:
+    evil = 'x"""\nLEAKED = 1\n"""\\{{7*7}}'
+    ranvier.compile(small_network(name=evil, out=evil)).save(tmp_path / "evil.rnv")
+    app = ranvier.open(tmp_path / "evil.rnv")
+    assert app.run(small_data()[0]).outputs.any()
+    written = [*app.emit_lava(tmp_path / "lava").rglob("*.py")]
+    assert written
+    for path in written:
+        names = {node.id for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Name)}
+        assert "LEAKED" not in names
 
 
 def test_loading_a_file_does_not_import_torch(tmp_path: Path) -> None:

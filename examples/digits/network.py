@@ -3,6 +3,7 @@
 ``ranvier.load(model.trained(), sample=...)`` gives the same nodes; a test compares the two.
 """
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from ranvier.compiler.ir.linear import Conv, Dense, Reshape
-from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
+from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Readout
 from ranvier.compiler.ir.neurons import Lif
 
 FOLDER = Path(__file__).parent
@@ -19,7 +20,7 @@ FOLDER = Path(__file__).parent
 def network() -> Network:
     """Images (1, 8, 8) each step, two convolutions, a linear layer, leaky neurons that reset to zero."""
     w = load_file(FOLDER / "weights.safetensors")
-    nodes = (
+    nodes: tuple[Node, ...] = (
         Input("input", (1, 8, 8), "current"),
         Conv("conv1", w["conv1.weight"], (1, 8, 8), w["conv1.bias"], padding=((1, 1), (1, 1))),
         Neurons("lif1", (8, 8, 8), _leaky(w, "lif1")),
@@ -29,7 +30,7 @@ def network() -> Network:
         Dense("fc", w["fc.weight"], w["fc.bias"]),
         Neurons("lif3", (10,), _leaky(w, "lif3")),
     )
-    edges = tuple(Edge(a.name, b.name) for a, b in zip(nodes, nodes[1:], strict=False))
+    edges = tuple(Edge(a.name, b.name) for a, b in itertools.pairwise(nodes))
     return Network("DigitsNet", nodes, edges, Readout("lif3"))
 
 
@@ -40,7 +41,7 @@ def data(name: str) -> dict[str, NDArray[np.generic]]:
 
 
 def _leaky(weights: dict[str, NDArray[np.float32]], name: str) -> Lif:
-    """snnTorch's Leaky with ``reset_mechanism="zero"``."""
+    """The Leaky of snnTorch with ``reset_mechanism="zero"``."""
     return Lif(
         keep_membrane=weights[f"{name}.beta"].astype(np.float64),
         threshold=weights[f"{name}.threshold"].astype(np.float64),

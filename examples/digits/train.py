@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    torch.backends.mkldnn.set_flags(False)
+    torch.backends.mkldnn.set_flags(False)  # type: ignore[no-untyped-call]
     train_x, test_x, train_y, test_y = split()
     net = DigitsNet()
     fit(net, torch.from_numpy(train_x), torch.from_numpy(train_y))

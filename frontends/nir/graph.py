@@ -10,7 +10,7 @@ from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.frontends.fields import Fields
 from ranvier.frontends.hdf5 import Group
 
-MAX_NODES = 2_000
+MAX_NODES = 1_000
 MAX_EDGES = 10_000
 SPIKING = ("LIF", "IF", "CubaLIF", "Threshold")
 INTEGRATORS = ("LI", "I", "CubaLI")

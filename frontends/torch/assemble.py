@@ -9,7 +9,7 @@ from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.linear import Linear, Scale
 from ranvier.compiler.ir.network import Edge, Input, Neurons, Node
 from ranvier.frontends.torch.populations import INPUT, Folded, Population
-from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Reduced, Sum
+from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Sum, leaves
 
 Term = tuple[str, int]
 
@@ -44,20 +44,11 @@ def assemble(folded: Folded, source: Input, readout: str) -> tuple[Graph, tuple[
 def _reaching(folded: Folded, readout: str) -> list[str]:
     found, todo = {readout}, [readout]
     while todo:
-        for source in _sources(folded.populations[todo.pop()].inputs[-1]):
+        for source in {leaf.source for leaf in leaves(folded.populations[todo.pop()].inputs[-1])}:
             if source != INPUT and source not in found:
                 found.add(source)
                 todo.append(source)
     return [name for name in folded.populations if name in found]
-
-
-def _sources(expr: Expr) -> set[str]:
-    if isinstance(expr, Leaf):
-        return {expr.source}
-    if isinstance(expr, Apply):
-        return _sources(expr.arg)
-    parts = expr.terms if isinstance(expr, Sum) else expr.frames if isinstance(expr, Reduced) else ()
-    return {source for part in parts for source in _sources(part)}
 
 
 def _connect(graph: Graph, expr: Expr, target: str) -> None:

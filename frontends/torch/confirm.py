@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from ranvier.compiler.diagnostics import error
-from ranvier.compiler.ir.arrays import Shape, size
+from ranvier.compiler.ir.arrays import size
 from ranvier.compiler.ir.interpret import step as run_step
 from ranvier.compiler.ir.linear import Conv, Dense, Linear, Pool, Reshape, Scale, Sparse
 from ranvier.compiler.ir.network import Input, Network, Neurons
@@ -24,7 +24,7 @@ from ranvier.compiler.ir.neurons import PARAMETERS, Lif
 from ranvier.compiler.ir.programs import features, float_lif
 from ranvier.frontends.torch.isolate import forget, undisturbed
 from ranvier.frontends.torch.populations import Population
-from ranvier.frontends.torch.snntorch import Adapter, Described
+from ranvier.frontends.torch.snntorch import Adapter
 
 TOLERANCE = 1e-4
 PROBE_STEPS = 48
@@ -110,21 +110,22 @@ def _drift(name: str) -> Exception:
     )
 
 
-def confirm_neuron(module: nn.Module, rules: Adapter, name: str, shape: Shape, described: Described) -> None:
+def confirm_neuron(module: nn.Module, rules: Adapter, population: Population) -> None:
     """The live module and its canonical form on random, strong, negative and impulse input."""
+    described, shape, dtype = population.described, population.shape, population.events[0].seen[0].dtype
     weight = float(np.max(np.abs(described.model.threshold))) or 1.0
     random = np.random.default_rng(PROBE_SEED)
     forget(module)
     states: dict[str, torch.Tensor] = {}
     if not getattr(module, "init_hidden", False):
-        states = {state: torch.zeros(1, *shape) for state in rules.states}
+        states = {state: torch.zeros(1, *shape, dtype=dtype) for state in rules.states}
     currents, spikes = [], []
     last = np.zeros((1, size(shape)))
     gain = float(np.min(np.abs(described.model.gain)))
     with undisturbed(module):
         for step in range(PROBE_STEPS):
             drive = _drive(random, step, size(shape)) * weight / gain
-            x = torch.from_numpy(drive.astype(np.float32)).reshape(1, *shape)
+            x = torch.from_numpy(drive).to(dtype).reshape(1, *shape)
             out = module(x, *states.values())
             results = out if isinstance(out, tuple) else (out,)
             states = {s: results[rules.outputs.index(s)] for s in states}
@@ -134,7 +135,7 @@ def confirm_neuron(module: nn.Module, rules: Adapter, name: str, shape: Shape, d
             spikes.append(last)
     forget(module)
     if not agree(described.model, currents, spikes):
-        raise _drift(name)
+        raise _drift(population.name)
 
 
 def _drive(random: np.random.Generator, step: int, width: int) -> Array:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 STATES = ("mem", "syn", "spk")
 SHARED_LIST = "snntorch._neurons.neurons.SpikingNeuron"
@@ -39,16 +40,29 @@ def private_copy(module: nn.Module) -> nn.Module:
                 if not tensor.is_leaf:
                     memo[id(tensor)] = tensor.detach().clone()
     twin: nn.Module = copy.deepcopy(module, memo).cpu().eval()
-    for part in twin.modules():
+    for part in list(twin.modules()):
         forget(part)
+        if parametrize.is_parametrized(part):
+            _settle(part)
     return twin
+
+
+def _settle(part: nn.Module) -> None:
+    """Parametrized weights as plain ones; torch's own removal would change the class that the user's module shares."""
+    names = [name for name, _ in part.get_submodule("parametrizations").named_children()]
+    weights = {name: getattr(part, name).detach().clone() for name in names}
+    part.__class__ = type(part).__bases__[0]
+    del part._modules["parametrizations"]
+    for name, weight in weights.items():
+        part.register_parameter(name, nn.Parameter(weight))
 
 
 def forget(module: nn.Module) -> None:
     """Empty the hidden states of one neuron module, as they are after construction."""
     for name in STATES:
-        if name in module._buffers and name in module._non_persistent_buffers_set:
-            module._buffers[name] = torch.zeros(0)
+        state = module._buffers.get(name)
+        if state is not None and name in module._non_persistent_buffers_set:
+            module._buffers[name] = state.new_zeros(0)
 
 
 @contextmanager

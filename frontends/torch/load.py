@@ -95,8 +95,7 @@ def load_torch(
     network = Network(title, tuple(graph.nodes.values()), tuple(graph.edges), chosen, notes)
     modules = {p: trace.modules[folded.populations[p].events[0].name] for p in graph.inner}
     for key, live in modules.items():
-        population = folded.populations[key]
-        confirm_neuron(live, adapter(live), key, population.shape, population.described)
+        confirm_neuron(live, adapter(live), folded.populations[key])
     confirm_network(network, reading.frames(trace.inputs), folded.populations, graph.inner)
     return network
 
@@ -132,7 +131,16 @@ def _understood(module: nn.Module, sample: torch.Tensor, steps: int | None) -> t
         except RanvierError as problem:
             problems.append((_merit(problem), problem))
     assert problems, "every sample has a reading"
-    raise max(problems, key=lambda p: p[0])[1]
+    merit, telling = max(problems, key=lambda p: p[0])
+    if calls == 1 and merit == 0:
+        raise error(
+            "RV212",
+            "sample",
+            f"forward runs a single step on this sample of shape {list(sample.shape)}: what leads from step to step "
+            "cannot be seen.",
+            "Give a sample of at least three steps.",
+        )
+    raise telling
 
 
 def _calls(frames: torch.Tensor, reading: Reading) -> tuple[torch.Tensor, ...]:
@@ -162,7 +170,7 @@ def _neuron_calls(trace: Trace) -> int:
         raise _no_neurons(trace, found)
     if found:
         raise RanvierError(found)
-    return min(neurons.count(name) for name in set(neurons))
+    return max(neurons.count(name) for name in set(neurons))
 
 
 def _no_neurons(trace: Trace, found: list[Diagnostic]) -> RanvierError:
@@ -182,8 +190,7 @@ def _no_neurons(trace: Trace, found: list[Diagnostic]) -> RanvierError:
 
 def _readings(sample: torch.Tensor, calls: int, steps: int | None) -> Iterator[Reading]:
     if calls == 1:
-        if 1 not in sample.shape or steps != 1:
-            yield Reading(None, single=True)
+        yield Reading(None, single=True)
         return
     if steps is not None and steps != calls:
         raise error(

@@ -12,6 +12,7 @@ from ranvier.frontends.torch.snntorch import Described
 from ranvier.frontends.torch.values import Expr, leaves, matches
 
 INPUT = "input"
+FEW = 6
 
 
 @dataclass(eq=False)
@@ -61,8 +62,17 @@ def check_steady(population: Population, steps: int) -> None:
             f"in step {steps - 1}, {population.name} receives input frame {ahead[0].step}.",
             "Use input frame t, or an earlier one, in step t.",
         )
+    if any(leaf.step == 0 for leaf in leaves(last)) and steps > 1:
+        raise error(
+            "RV200",
+            str(population.events[-1].site),
+            f"in step {steps - 1}, {population.name} still receives what was sent in step 0: a filter written by "
+            "hand, or a delay as long as the sample.",
+            "Let a neuron class do the filtering (snntorch.Synaptic has a synaptic current), or give a longer sample.",
+            steps=steps,
+        )
     for step, expr in enumerate(population.inputs[:-1]):
-        if not matches(expr, last, steps - 1 - step):
+        if not _alike(expr, last, steps - 1 - step):
             raise error(
                 "RV200",
                 str(population.events[step].site),
@@ -73,9 +83,17 @@ def check_steady(population: Population, steps: int) -> None:
             )
 
 
+def _alike(early: Expr, late: Expr, shift: int) -> bool:
+    """Expressions that grow with every step, until they are too deep to compare, are not alike."""
+    try:
+        return matches(early, late, shift)
+    except RecursionError:
+        return False
+
+
 def _listed(expr: Expr, step: int) -> str:
     found = []
-    for leaf in leaves(expr):
+    for leaf in leaves(expr)[:FEW]:
         age = 0 if leaf.step is None else step - leaf.step
         when = "of the same step" if age == 0 else f"of {age} steps before" if age > 0 else f"of {-age} steps ahead"
         found.append(f"{leaf.output} {'' if leaf.output == 'input' else f'of {leaf.source} '}{when}")

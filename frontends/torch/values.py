@@ -154,11 +154,14 @@ def _same(early: Expr, late: Expr, shift: int) -> bool:
 
 
 def leaves(expr: Expr) -> list[Leaf]:
-    """All leaves below ``expr``."""
-    if isinstance(expr, Leaf):
-        return [expr]
-    if isinstance(expr, Apply):
-        return leaves(expr.arg)
-    if isinstance(expr, Fixed):
-        return []
-    return [leaf for term in (expr.terms if isinstance(expr, Sum) else expr.frames) for leaf in leaves(term)]
+    """All leaves below ``expr``; not recursive, because hand-written filters nest as deep as the run is long."""
+    found, todo = [], [expr]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, Leaf):
+            found.append(part)
+        elif isinstance(part, Apply):
+            todo.append(part.arg)
+        elif not isinstance(part, Fixed):
+            todo.extend(reversed(part.terms if isinstance(part, Sum) else part.frames))
+    return found

@@ -137,7 +137,7 @@ def _living(group: int) -> bool:
     """Whether the process group has a member that is no zombie."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, _, member_of = stat.read_text().rpartition(")")[2].split()[:3]
+            state, _, member_of = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]
         except OSError:
             continue
         if int(member_of) == group and state != "Z":

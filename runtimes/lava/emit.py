@@ -91,7 +91,7 @@ def _context(chosen: Plan, tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
     output = next(layer for layer in layers if layer.name == chip.readout.node)
     return {
         "lava_version": LAVA_VERSION,
-        "title": f"The network {chip.name}",
+        "title": f"The network {base}",
         "package": f"{base}_net",
         "host_package": f"{base}_host",
         "neurons_package": f"{base}_neurons",

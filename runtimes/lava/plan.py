@@ -23,6 +23,7 @@ from ranvier.compiler.ir.arrays import IntArray
 from ranvier.compiler.ir.chip import ChipNetwork, Connection, ConvSynapse, Population
 from ranvier.compiler.ir.matrix import synapse_matrix
 from ranvier.compiler.ir.programs import CUBA_LIF
+from ranvier.compiler.ir.verify import check_chip
 from ranvier.runtimes.lava.names import identifiers
 from ranvier.runtimes.lava.preamble import early_spikers
 
@@ -74,8 +75,10 @@ class Plan:
 def plan(chip: ChipNetwork, single_run: bool = False) -> Plan:
     """How to emit ``chip``; ``single_run`` prefers one run for all samples to stock neurons on loops.
 
-    Raises ``RanvierError`` RV706 with every connection that no Lava process computes exactly.
+    Raises ``RanvierError`` RV706 with every connection that no Lava process computes exactly, and those of
+    the verifier: names of a network from a file end up in source text.
     """
+    check_chip(chip)
     found = [problem for connection in chip.connections for problem in _problems(chip, connection)]
     if found:
         raise RanvierError(found)
@@ -126,12 +129,12 @@ def _process(connection: Connection) -> Process:
 
 
 def _must_unroll(connection: Connection) -> bool:
-    """Whether Lava's convolution cannot be used: it has no exponent, and one padding per axis."""
+    """Whether Lava's convolution cannot be used: it has one padding per axis, and narrow fields."""
     synapse = connection.synapse
     assert isinstance(synapse, ConvSynapse)
     uneven = any(low != high for low, high in synapse.padding)
     fields = (*synapse.stride, *synapse.dilation, synapse.groups, *synapse.weight.shape[2:], *sum(synapse.padding, ()))
-    return uneven or connection.exponent != 0 or max(fields) > CONV_FIELD
+    return uneven or max(fields) > CONV_FIELD
 
 
 def _problems(chip: ChipNetwork, connection: Connection) -> list[Diagnostic]:

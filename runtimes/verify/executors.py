@@ -39,7 +39,7 @@ RUNTIMES: Mapping[str, Callable[[], Executor]] = {"oracle": _oracle, "simulator"
 def executor(name: str) -> Executor:
     """The run function of the executor ``name``; refuses other names, listing what there is."""
     if name not in RUNTIMES:
-        raise error("RV510", f"runtime {name!r}", "there is no such runtime", f"choose among {', '.join(RUNTIMES)}")
+        raise error("RV810", f"runtime {name!r}", "there is no such runtime", f"choose among {', '.join(RUNTIMES)}")
     return RUNTIMES[name]()
 
 

@@ -29,10 +29,10 @@ def of_comparison(comparison: Comparison) -> list[Diagnostic]:
         text = f"{names} differ in {comparison.disagreements} of {compared} values, first {described(first)}"
         fix = "keep the program and the data and report it: every executor has to give the same values"
         figures = {"disagreements": comparison.disagreements, "step": first.step, "sample": first.sample}
-        found.append(Diagnostic("RV502", first.layer, text, fix, "error", figures))
+        found.append(Diagnostic("RV802", first.layer, text, fix, "error", figures))
     for missing in comparison.missing:
         text = f"{names} did not both record it in one shape, so that nothing shows their agreement"
-        found.append(Diagnostic("RV503", missing, text, f"report it with what the {comparison.runtime} run printed"))
+        found.append(Diagnostic("RV803", missing, text, f"report it with what the {comparison.runtime} run printed"))
     return found
 
 
@@ -61,7 +61,7 @@ def of_accuracy(paired: Paired | None, agreement: Mapping[str, Agreement]) -> li
         text += f"; least equal are the spikes of {place}: {worst.fraction:.2%}, "
         text += f"rate {worst.float_rate:.4g} float, {worst.rate:.4g} deployed"
     fix = "look at the overflows and at how this layer's weights were rounded; calibrate with real data"
-    return [Diagnostic("RV505", place, text, fix, "warning", {"p_value": paired.p_value})]
+    return [Diagnostic("RV805", place, text, fix, "warning", {"p_value": paired.p_value})]
 
 
 def of_float_run(recording: Recording, layers: Sequence[str], offset: int) -> list[Diagnostic]:
@@ -74,5 +74,5 @@ def of_float_run(recording: Recording, layers: Sequence[str], offset: int) -> li
             figures = {"sample": offset + sample, "step": step, "neuron": neuron}
             place = ", ".join(f"{name} {number}" for name, number in figures.items())
             text = f"the float network's membrane is NaN or infinite, first in {place}"
-            return [Diagnostic("RV504", layer, text, "check the training: it diverges", "error", figures)]
+            return [Diagnostic("RV804", layer, text, "check the training: it diverges", "error", figures)]
     return []

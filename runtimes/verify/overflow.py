@@ -125,7 +125,7 @@ def _diagnosis(overflows: Sequence[Overflow]) -> Diagnostic:
     )
     text += f"; first {first.register} in sample {first.sample}, step {first.step}, neuron {first.neuron}"
     return Diagnostic(
-        "RV501",
+        "RV801",
         first.population,
         text,
         WRAP_FIX if wrapped else CLIP_FIX,

@@ -87,7 +87,7 @@ def _plan(runtimes: Sequence[str], samples_lava: int | None, samples: int) -> tu
         if name not in RUNTIMES:
             executor(name)
     if samples_lava is not None and samples_lava < 1:
-        raise error("RV514", "samples_lava", f"{samples_lava} samples show nothing", "give at least 1")
+        raise error("RV814", "samples_lava", f"{samples_lava} samples show nothing", "give at least 1")
     base = next((name for name in runtimes if name != "lava"), "simulator")
     others = {name: samples for name in dict.fromkeys(runtimes) if name != base}
     if "lava" in others and samples_lava is not None:

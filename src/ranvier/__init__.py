@@ -40,7 +40,7 @@ def __getattr__(name: str) -> object:
     """A public name, its module imported at the first use, so that ``import ranvier`` stays fast."""
     if name not in __all__:
         raise AttributeError(f"module 'ranvier' has no attribute {name!r}")
-    from importlib import import_module
+    from importlib import import_module  # noqa: PLC0415 - spares the start what a script may not need
 
     return getattr(import_module(_HOMES.get(name, "ranvier.api")), name)
 

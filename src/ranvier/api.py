@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - what one function needs alone is imported there, so that each verb starts fast
 """The public functions: load, compile, open, check, verify, target_names, and the compiled ``App``."""
 
 import hashlib

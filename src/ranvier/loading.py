@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - a frontend needs libraries that may be absent: each is imported when it is used
 """From what a user has, a file or a live module, to a network: the frontend is chosen by suffix or type."""
 
 import sys
@@ -80,6 +81,7 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     ".rnv": ("is a compiled program, not a network", "use ranvier.open(path), or the verbs that take a program"),
     ".onnx": ("ONNX files cannot be read yet", "give the torch module itself, or export it as .nir"),
     ".pt": ("a checkpoint holds weights, not a network", "build the module, load the weights into it, give that"),
+    ".pth": ("a checkpoint holds weights, not a network", "build the module, load the weights into it, give that"),
     ".py": ("a Python file is not a network", "give the module object; on the command line file.py:object"),
 }
 

@@ -12,9 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ranvier import __version__
 from ranvier.api import App, compile  # noqa: A004
 from ranvier.cli import main, verbs
+from ranvier.cli.main import VERBS
 from ranvier.cli.output import Answer, Output, plain
+from ranvier.compiler import artifact
+from ranvier.compiler.ir.text import dump
 from ranvier.runtimes import oracle
 from ranvier.runtimes.verify.executors import executor
 from support.apps import INPUTS, small_data, small_network, write_nir
@@ -167,8 +171,6 @@ def test_wrong_usage_exits_with_2(run: Run, arguments: tuple[str, ...]) -> None:
 
 
 def test_help_and_version(run: Run) -> None:
-    from ranvier import __version__
-    from ranvier.cli.main import VERBS
 
     text = run("--help")
     assert text.code == 0
@@ -200,7 +202,6 @@ def test_compile_and_simulate_do_what_the_functions_do(run: Run, files: Path) ->
     assert done.json["output"] == "net.rnv"
     assert done.json["report"]["neurons"] == 3
     ran = run("simulate", "net.rnv", files / "data.npz", "--output", "out.npz", "--json").json
-    from ranvier.compiler import artifact
 
     wanted = oracle.run(artifact.load("net.rnv").chip, x, ("spikes",))
     assert ran["predictions"] == wanted.predictions.tolist()
@@ -209,6 +210,14 @@ def test_compile_and_simulate_do_what_the_functions_do(run: Run, files: Path) ->
     with np.load("out.npz") as saved:
         assert np.array_equal(saved["outputs"], wanted.outputs)
         assert np.array_equal(saved["spikes/lif"], wanted.spikes["lif"])
+
+
+def test_compile_writes_a_lava_project(run: Run, files: Path) -> None:
+    done = run("compile", files / "net.nir", *READING, "-o", "x.rnv", "--lava", "project", "--json")
+    assert done.code == 0
+    assert done.json["lava"] == "project"
+    assert (files / "project" / "run.py").is_file()
+    assert (files / "project" / "README.md").is_file()
 
 
 def test_verify_says_yes_and_compares(run: Run, files: Path) -> None:
@@ -250,7 +259,6 @@ def test_static_data_are_repeated_and_samples_limited(run: Run, files: Path, app
 
 
 def test_inspect_prints_the_text_form(run: Run, files: Path, app: App) -> None:
-    from ranvier.compiler.ir.text import dump
 
     text = dump(app.program)[0]
     assert run("inspect", files / "net.rnv", "--text").out == text
@@ -380,6 +388,8 @@ def test_the_command_is_installed() -> None:
     script = Path(sys.executable).parent / "ranvier"
     done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith("ranvier ")
+    module = [sys.executable, "-m", "ranvier", "--version"]
+    assert subprocess.run(module, capture_output=True, text=True, timeout=60, check=True).stdout == done.stdout
 
 
 def test_a_program_file_from_anywhere_does_no_harm(run: Run, files: Path) -> None:

@@ -43,9 +43,7 @@ PROVENANCE: dict[str, Figure] = {
 
 def placed(chip: ChipNetwork, source: Network | None = None) -> Program:
     """``chip`` with every population on a core of its own."""
-    pieces = tuple(
-        Piece(p.name, 0, p.size, core, {"neurons": p.size}) for core, p in enumerate(chip.populations)
-    )
+    pieces = tuple(Piece(p.name, 0, p.size, core, {"neurons": p.size}) for core, p in enumerate(chip.populations))
     sites = tuple(CoreSite(core, 0, core, -1) for core in range(len(pieces)))
     return Program(chip, Placement(pieces, sites), "loihi2", source)
 
@@ -64,9 +62,7 @@ def tiny() -> Program:
     population = Population("out", (4,), program, params, initial, 1)
     connection = Connection("fc", "input", "out", DenseSynapse(weight), 2, "mixed", 0)
     notes = (Note("RV001", "out", 'the "reset" was assumed\nand é too'),)
-    chip = ChipNetwork(
-        "tiny", "loihi2", (Port("input", (3,)),), (population,), (connection,), Readout("out"), notes
-    )
+    chip = ChipNetwork("tiny", "loihi2", (Port("input", (3,)),), (population,), (connection,), Readout("out"), notes)
     nodes = (Input("input", (3,), "spikes"), Dense("fc", weight / 64), Neurons("out", (4,), Lif()))
     return placed(chip, Network("tiny", nodes, (Edge("input", "fc"), Edge("fc", "out")), Readout("out")))
 
@@ -98,9 +94,7 @@ def test_provenance_and_source_come_back(saved: Path, tmp_path: Path) -> None:
     assert equal(found.program, tiny())
     assert found.provenance == PROVENANCE
     assert found.target_sha256 == "ab" * 32
-    artifact.save(
-        found.program, tmp_path / "again.rnv", provenance=found.provenance, target_sha256=found.target_sha256
-    )
+    artifact.save(found.program, tmp_path / "again.rnv", provenance=found.provenance, target_sha256=found.target_sha256)
     assert (tmp_path / "again.rnv").read_bytes() == saved.read_bytes()
 
 
@@ -128,7 +122,8 @@ def test_other_tools_read_it(saved: Path) -> None:
         data = archive.read("tensors.safetensors")
     assert manifest["sha256"]["tensors.safetensors"] == hashlib.sha256(data).hexdigest()
     assert manifest["target"] == {"name": "loihi2", "sha256": "ab" * 32}
-    assert load_tensors(data)["/chip/connections/fc/synapse/weight"].shape == (4, 3)
+    (weight,) = (array for array in load_tensors(data).values() if array.dtype == np.int32)
+    assert np.array_equal(weight, np.arange(-6, 6).reshape(4, 3) * 2)
 
 
 def test_an_interrupted_save_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +190,9 @@ def test_an_unchanged_signed_copy_is_accepted(saved: Path) -> None:
         ("core=0, use", "core=7, use"),
         ('kind="wrap"', 'kind="import_os"'),
         ("latency=1", "latency=0"),
+        ('"t0"', '"t0 if print(1) else t0"'),
+        ('semantics="loihi.cuba_lif"', 'semantics="x; import os"'),
+        ('semantics="loihi.cuba_lif"', 'semantics="\\n"'),
         ("Program(", "Readout("),
         ('target="loihi2"', "target=2"),
         ("ChipNetwork(", "open("),
@@ -315,14 +313,16 @@ FUZZ = """
     artifact.load(sys.argv[1])
     slowest, accepted = 0.0, []
     for path in sys.argv[2:]:
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             artifact.load(path)
             accepted.append(path)
         except RanvierError as refused:
             assert refused.diagnostics[0].fix
-        slowest = max(slowest, time.perf_counter() - start)
-    print(json.dumps([slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, accepted]))
+        slowest = max(slowest, time.process_time() - start)
+    # Not ru_maxrss, which starts with what the parent process held.
+    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    print(json.dumps([slowest, int(peak.split()[1]) / 1024, accepted]))
 """
 
 

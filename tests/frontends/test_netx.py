@@ -119,7 +119,7 @@ def test_weights_are_put_on_lavas_grid_and_the_change_is_said(tmp_path: Path) ->
     op = network.linears[0]
     assert isinstance(op, Dense)
     assert op.weight.tolist() == [[254, -256, 2, -4, 254]]
-    assert [n.text for n in network.notes if n.code == "RV150"][0].startswith("4 of 5 values")
+    assert next(n.text for n in network.notes if n.code == "RV150").startswith("4 of 5 values")
     positive = load(tmp_path, dense([[255, 3, 0]])).linears[0]
     negative = load(tmp_path, dense([[-255, -3, 0]])).linears[0]
     assert isinstance(positive, Dense)

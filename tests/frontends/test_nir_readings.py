@@ -13,7 +13,7 @@ from support.nir_files import cuba, integrate_and_fire, lif, write_chain
 
 
 def only_model(path: Path, **options: object) -> Lif:
-    model = load_nir(path, **options).populations[0].model  # type: ignore[arg-type]
+    model = load_nir(path, **options).populations[0].model
     assert isinstance(model, Lif)
     return model
 
@@ -129,5 +129,5 @@ def test_every_preset_reads_a_lif_file_or_asks(tmp_path: Path, name: str) -> Non
 def test_illegal_options_are_named(tmp_path: Path, option: str, value: object) -> None:
     options: dict[str, object] = {"dt": 1.0, "reset": "value"}
     with pytest.raises(RanvierError) as found:
-        load_nir(write_chain(tmp_path / "n.nir", (3,), lif(3)), **(options | {option: value}))  # type: ignore[arg-type]
+        load_nir(write_chain(tmp_path / "n.nir", (3,), lif(3)), **(options | {option: value}))
     assert [(d.code, d.place) for d in found.value.diagnostics] == [("RV111", f"option {option}")]

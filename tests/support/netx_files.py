@@ -7,7 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-Layer = Mapping[str, Any]
+Layer = dict[str, Any]
 CUBA: Layer = {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 80, "refDelay": 1, "gradedSpike": False}
 """A CUBA neuron as lava-dl writes it."""
 

@@ -72,7 +72,7 @@ def demo(output: Output, no_lava: NoLava = False, lava_samples: LavaSamples = No
 
 def _example(folder: Path) -> _Example:
     try:
-        from ranvier.examples.digits.model import STEPS, trained
+        from ranvier.examples.digits.model import STEPS, trained  # noqa: PLC0415 - torch may be absent
     except ImportError as problem:
         message = f"the example needs {problem.name}, which is not installed"
         raise error("RV618", "demo", message, "pip install 'ranvier[demo]'") from problem

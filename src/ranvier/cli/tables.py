@@ -107,7 +107,7 @@ def verification_tables(v: Verification) -> tuple[RenderableType, ...]:
 
 def summary_table(v: Verification) -> Table:
     """The figures of a verification, one a line."""
-    made = table(f"{v.network} on {v.target}: {v.samples} samples of {v.steps} steps", "figure", "value#")
+    made = table(f"{v.network} on {v.target}: {v.samples} samples of {v.steps} steps", "figure", "value")
     for name, value in verification_rows(v):
         row(made, name, value)
     return made
@@ -126,8 +126,9 @@ def verification_rows(v: Verification) -> list[tuple[str, str]]:
     if v.same_predictions is not None:
         rows.append(("same predictions as float", percent(v.same_predictions)))
     if v.comparisons:
-        compared = ", ".join(c.runtime for c in v.comparisons)
-        rows.append((f"spikes compared, {v.runtime} with {compared}", f"{v.spikes_compared:,}"))
+        fired = sum(c.fired for c in v.comparisons)
+        rows.append(("spikes compared", f"{v.spikes_compared:,} neuron-steps, {fired:,} with a spike"))
+        rows.append(("states compared", f"{sum(c.states for c in v.comparisons):,}"))
         rows.append(("disagreements", f"{v.disagreements:,}"))
     return rows
 

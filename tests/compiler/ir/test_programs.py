@@ -35,7 +35,7 @@ def moments(draw: st.DrawFn) -> tuple[Features, dict[str, int], dict[str, int], 
     ranges = {
         "du": (-1, 4095),
         "dv": (0, 4096),
-        "bias": (-(4095 << 7), 4095 << 7),
+        "bias": (-(2**31), 2**31 - 1),
         "vth": (0, 131071),
         "threshold": (1, 2**23 - 1),
         "reset_value": (-(2**23) + 1, 2**23 - 1),
@@ -47,7 +47,7 @@ def moments(draw: st.DrawFn) -> tuple[Features, dict[str, int], dict[str, int], 
     top = 2**23 - 1
     value = st.one_of(st.sampled_from(EDGES), st.integers(-top, top))
     states = {s.name: draw(value) if s.name != "rest" else draw(st.integers(0, 3)) for s in program.states}
-    arriving = draw(st.one_of(st.sampled_from([0, 2**17, -(2**17)]), st.integers(-(2**26), 2**26)))
+    arriving = draw(st.one_of(st.sampled_from([0, 2**17, -(2**17), 2**25 - 1, -(2**25)]), st.integers(-(2**26), 2**26)))
     return f, params, states, arriving
 
 

@@ -142,3 +142,9 @@ def test_refused_layers(module: nn.Module, code: str) -> None:
     assert found is not None
     assert [d.code for d in found.diagnostics] == [code]
     assert found.diagnostics[0].fix
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("kernel", [2, 4, (2, 3)])
+def test_same_padding_of_even_kernels_puts_more_behind(kernel: Any) -> None:
+    compare(nn.Conv2d(1, 2, kernel, padding="same"), (1, 5, 6))

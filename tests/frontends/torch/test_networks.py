@@ -373,9 +373,9 @@ def test_random_numbers_drawn_in_forward_are_given_back() -> None:
         np.random.rand()  # noqa: NPY002 the global generator is meant
         return x[t]
 
-    module = Loop(drawing, lambda s, _m: torch.stack(s))
+    module, x = Loop(drawing, lambda s, _m: torch.stack(s)), torch.rand(5, 2, 4)
     states = (torch.get_rng_state(), random.getstate(), str(np.random.get_state()))  # noqa: NPY002
-    load_torch(module, sample=torch.rand(5, 2, 4))
+    load_torch(module, sample=x)
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1:] == (random.getstate(), str(np.random.get_state()))  # noqa: NPY002
 
@@ -387,6 +387,13 @@ def test_reset_inside_forward_leaves_the_users_states_alone() -> None:
     held = module.lif.mem.clone()
     load_torch(module, sample=x)
     assert torch.equal(held, module.lif.mem)
+
+
+def test_parametrized_weights_are_taken_as_they_are() -> None:
+    module = lively(RecurrentNet())
+    nn.utils.parametrizations.weight_norm(module.get_submodule("fc1"))
+    x = torch.randn(6, 15, 8) * 1.5
+    free_running(load_torch(module, sample=x), module, x.numpy(), (x,))
 
 
 def test_arrays_and_bool_samples_are_taken() -> None:

@@ -205,6 +205,28 @@ def test_custom_autograd_function() -> None:
     assert "gt is not a weighted sum" in found.message
 
 
+@pytest.mark.parametrize("steps", [6, 1500])
+def test_hand_written_filter(steps: int) -> None:
+    class Filter(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lif = snn.Leaky(beta=0.9)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            mem, current, out = self.lif.reset_mem(), torch.zeros_like(x[0]), []
+            for frame in x:
+                current = 0.9 * current + frame
+                spk, mem = self.lif(current, mem)
+                out.append(spk)
+            return torch.stack(out)
+
+    assert one(Filter(), torch.rand(steps, 1, 3)).code == "RV200"
+
+
+def test_single_step_of_a_loop() -> None:
+    assert one(Loop(plain), SEQUENCE[:1]).code == "RV212"
+
+
 def test_data_that_take_a_way_around_torch() -> None:
     found = one(Loop(lambda x, t: torch.from_numpy(np.round(x[t].numpy()))), SEQUENCE)
     assert found.code == "RV186"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.chip import ChipNetwork, Port
+from ranvier.compiler.ir.network import ReadoutKind
 from ranvier.compiler.ir.programs import Features
 from ranvier.runtimes import oracle
 from ranvier.runtimes.lava import driver
@@ -50,11 +51,11 @@ def test_bias_that_spikes_before_the_first_step_does_not_leak() -> None:
 
 
 @pytest.mark.parametrize("kind", ["last_membrane", "max_membrane"])
-def test_membrane_readouts_of_stock_and_generated_neurons(kind: str) -> None:
+def test_membrane_readouts_of_stock_and_generated_neurons(kind: ReadoutKind) -> None:
     rng = np.random.default_rng(10)
     for f in (Features(), Features(reset="none")):
         chip = network(Port("input", (10,)), [lif("out", (4,), 1, f, {"bias": 64})],
-                       [connect("input", "out", dense(rng, 4, 10))], kind)  # type: ignore[arg-type]  # fmt: skip
+                       [connect("input", "out", dense(rng, 4, 10))], kind)  # fmt: skip
         inputs = spikes(rng, 3, 8, (10,))
         got, wanted = driver.run(chip, inputs), oracle.run(chip, inputs)
         np.testing.assert_array_equal(got.outputs, wanted.outputs)

@@ -1,6 +1,7 @@
 """The emitted project: self-contained, readable, the same each time, and runnable by hand."""
 
 import ast
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.chip import ChipNetwork, Port
 from ranvier.compiler.ir.programs import Features
 from ranvier.runtimes import oracle
@@ -70,6 +72,20 @@ def test_project_needs_lava_and_numpy_only(project: Project) -> None:
             else:
                 continue
             assert found <= own | standard | {"lava", "numpy", "scipy"}, path
+
+
+def test_names_cannot_bring_code_into_the_project(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    evil = 'x"""\nimport os; os.abort()\n"""'
+    layers = [lif(f"{evil} layer", (3,), 1, Features("none"))]
+    wire = dataclasses.replace(connect("input", layers[0].name, dense(rng, 3, 5)), name=f"{evil} wire")
+    chip = dataclasses.replace(network(Port("input", (5,)), layers, [wire]), name=evil)
+    for path in emit(chip, tmp_path).folder.rglob("*"):
+        assert path.is_dir() or b"os.abort" not in path.read_bytes()
+    program = dataclasses.replace(layers[0].program, semantics=evil)
+    hostile = dataclasses.replace(chip, populations=(dataclasses.replace(layers[0], program=program),))
+    with pytest.raises(RanvierError):
+        emit(hostile, tmp_path)
 
 
 def test_stock_network_has_no_neuron_package(tmp_path: Path) -> None:

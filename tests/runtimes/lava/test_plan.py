@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranvier.compiler.diagnostics import RanvierError
-from ranvier.compiler.ir.chip import Port
+from ranvier.compiler.ir.chip import ChipNetwork, Port
 from ranvier.compiler.ir.programs import Features
 from ranvier.runtimes.lava.plan import bias_registers, plan
 from ranvier.runtimes.lava.preamble import early_spikers
@@ -89,11 +89,11 @@ def test_long_delay_is_refused() -> None:
 def test_unrolled_convolution_whose_sums_might_wrap_is_refused() -> None:
     synapse = conv(RNG, (1, 5, 5), 2)
     port = Port("input", (1, 5, 5), bits=16)
-    chip = network(port, [lif("out", synapse.out_shape, 1)], [connect("input", "out", synapse, exponent=1)])
+    chip = network(port, [lif("out", synapse.out_shape, 2)], [connect("input", "out", synapse, delay=1)])
     with pytest.raises(RanvierError, match=r"RV706.*beyond the 24 bits"):
         plan(chip)
 
 
 @given(chip_networks(Limits()))
-def test_single_run_never_needs_fresh_networks(chip: object) -> None:
-    assert not plan(chip, single_run=True).fresh  # type: ignore[arg-type]
+def test_single_run_never_needs_fresh_networks(chip: ChipNetwork) -> None:
+    assert not plan(chip, single_run=True).fresh

@@ -57,7 +57,7 @@ def test_states_that_change_places_and_inlined_differences() -> None:
     program = t.finish({"u": v, "v": u}, spikes=(t.input - (p - u)) >> 1, membrane=v, graded=True)
     process = _Process({"u": np.array([1]), "v": np.array([2]), "p": np.array([10])})
     assert _advance(body(program), process, np.array([20])).tolist() == [5]
-    assert (process.u.tolist(), process.v.tolist()) == ([2], [1])  # type: ignore[attr-defined]
+    assert (process.u.tolist(), process.v.tolist()) == ([2], [1])
 
 
 def test_lines_read_like_the_equations() -> None:

@@ -173,3 +173,21 @@ def test_layout_of_shapes() -> None:
     weight = RNG.integers(-50, 60, (size((2, 3, 4)), 6)).astype(np.int32)
     recording = agree(one_layer(DenseSynapse(weight), (2, 3), (2, 3, 4)), spikes((2, 5, 2, 3), 0.5))
     assert recording.outputs.shape == (2, 5, 2, 3, 4)
+
+
+def test_values_below_zero_count_by_their_size() -> None:
+    weight = np.full((6, 40), 2**24, np.int32)
+    inputs = -spikes((2, 6, 40), 0.8) * RNG.integers(1, 128, (2, 6, 40))
+    inputs[0, :, 0] = 1
+    for synapse in (DenseSynapse(weight), sparse(weight)):
+        assert "c" in wrapped_places(agree(one_layer(synapse, (40,), (6,), bits=8), inputs))
+    kernel = np.full((2, 1, 3, 3), 2**20, np.int32)
+    convolution = ConvSynapse(kernel, (1, 5, 8), (2, 3, 6), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    chip = one_layer(convolution, (1, 5, 8), (2, 3, 6), bits=8)
+    assert "c" in wrapped_places(agree(chip, inputs.reshape(2, 6, 1, 5, 8)))
+
+
+def test_one_and_lower_values_together_are_not_taken_for_spikes() -> None:
+    weight = RNG.integers(-256, 255, (20, 8)).astype(np.int32)
+    inputs = np.array([1, 0, -5, 1, 0, -1, 1, -2])[None, None].repeat(3, axis=1)
+    agree(one_layer(DenseSynapse(weight), (8,), (20,), bits=8), inputs)

@@ -1,6 +1,7 @@
 """Comparing recordings: planted differences are found at the right place, and nothing else is."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from ranvier.runtimes import oracle
 from ranvier.runtimes.recording import Recording
 from ranvier.runtimes.verify.compare import Side, compare_deployed, compare_executors, first_spot
 from ranvier.runtimes.verify.levels import Level, chip_levels, network_levels
-from ranvier.runtimes.verify.results import earliest
+from ranvier.runtimes.verify.results import Difference, earliest
 from support.networks import Limits, chip_networks, inputs_for
 from support.verification import layered_chip, mlp_chip, with_connection, with_params
 
@@ -94,10 +95,11 @@ def test_a_wrong_register_is_located(parameter, value, quantity, step):
 
 def test_the_earliest_step_wins_over_the_earlier_layer():
     chip = layered_chip()
-    other = with_params(with_params(chip, "first", dv=100), "last", bias=64)
+    other = with_params(with_params(chip, "first", du=2000), "last", bias=64)
     inputs = np.zeros((1, 5, 4))
     inputs[0, 1, :] = 1
     found = compare(chip, other, inputs).first_difference
+    assert compare(chip, with_params(chip, "first", du=2000), inputs).first_difference.step == 2
     assert (found.layer, found.step) == ("last", 0)
     same_step = compare(chip, with_params(with_params(chip, "first", bias=64), "last", bias=64), inputs)
     assert (same_step.first_difference.layer, same_step.first_difference.step) == ("first", 0)
@@ -168,5 +170,23 @@ def test_levels_of_integrators_are_infinite_and_come_out_as_none():
     assert first.to_json()["distances"] == [None, None]
 
 
-def test_earliest_of_nothing_is_nothing():
+def test_earliest_goes_by_step_then_layer_then_sample():
+    def at(step, position, sample):
+        return Difference(position, "n", "spikes", step, sample, (0,), (0, 1), (None, None), (None, None))
+
+    ordered = [at(0, 1, 9), at(1, 0, 3), at(1, 0, 4), at(1, 1, 0), at(2, 0, 0)]
+    for earlier, later in pairwise(ordered):
+        assert earliest(earlier, later) == earliest(later, earlier) == earlier
+    assert earliest(None, ordered[0]) == earliest(ordered[0], None) == ordered[0]
     assert earliest(None, None) is None
+
+
+def test_a_difference_in_a_later_batch_is_kept():
+    chip = layered_chip()
+    inputs = np.zeros((2, 3, 4))
+    inputs[1, 1] = 1
+    other = with_params(chip, "middle", vth=5)
+    quiet, loud = (compare(chip, other, inputs[i : i + 1], i) for i in (0, 1))
+    assert quiet.agrees
+    assert quiet.joined(loud).first_difference == loud.first_difference
+    assert loud.first_difference.sample == 1

@@ -32,7 +32,7 @@ def test_the_classic_silent_overflow_is_reported_with_neuron_and_step():
          "step": 2, "neuron": [1, 0]}
     ]  # fmt: skip
     (told,) = diagnose(found)
-    assert (told.code, told.place, told.severity) == ("RV501", "layer", "error")
+    assert (told.code, told.place, told.severity) == ("RV801", "layer", "error")
     assert "u wrapped at 24 bits 1 times" in told.message
     assert "step 2, neuron (1, 0)" in told.message
     assert "current decay" in told.fix
@@ -71,6 +71,12 @@ def test_every_lossy_operation_belongs_to_a_register(features):
     assert homes[:3] == ["u", "u", "u"]
     assert set(homes[3:6]) == {"membrane"}
     assert homes[6:] == (["v"] if features.reset == "subtract" else [])
+
+
+def test_events_of_later_batches_are_renumbered():
+    first, later = OverflowEvent("a", "x", 2, 1, 5, 0), OverflowEvent("a", "x", 3, 0, 2, 1)
+    new = OverflowEvent("a", "y", 1, 2, 0, 0)
+    assert joined([first], [later, new], 10) == [replace(first, count=5), replace(new, sample=12)]
 
 
 @given(st.data())

@@ -14,9 +14,10 @@ from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
 from ranvier.compiler.ir.neurons import Lif
 from ranvier.runtimes import oracle, reference
 from ranvier.runtimes.verify import executors, run, verify
+from ranvier.runtimes.verify.findings import of_accuracy
 from ranvier.runtimes.verify.results import Agreement
-from ranvier.runtimes.verify.statistics import mcnemar, wilson
-from support.verification import mlp_chip, program_of, with_params
+from ranvier.runtimes.verify.statistics import Paired, mcnemar, wilson
+from support.verification import mlp_chip, population, program_of, row, with_params
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_a_deployment_that_loses_accuracy_is_explained():
     assert result.agreement["hidden"].fraction == np.mean(before == after)
     assert result.agreement["hidden"].rate_error == pytest.approx(after.mean() - before.mean())
     (told,) = result.diagnostics
-    assert (told.code, told.severity) == ("RV505", "warning")
+    assert (told.code, told.severity) == ("RV805", "warning")
     assert told.place == min(result.agreement, key=lambda layer: result.agreement[layer].fraction)
 
 
@@ -121,7 +122,7 @@ def test_executors_that_differ_are_located(inputs, stand_in):
     assert (first.layer, first.quantity, first.step, first.sample, first.neuron) == ("out", "membrane", 0, 0, (0,))
     assert first.membranes[1] - first.membranes[0] == 5
     (told,) = result.diagnostics
-    assert (told.code, told.place, told.severity) == ("RV502", "out", "error")
+    assert (told.code, told.place, told.severity) == ("RV802", "out", "error")
     assert "step 0 of sample 0" in told.message
     assert "from the threshold" in told.message
     assert (result.agreement, result.float_accuracy, result.same_predictions) == ({}, None, None)
@@ -136,8 +137,11 @@ def test_lava_gets_its_own_number_of_samples(inputs, stand_in):
     assert result.comparisons[0].samples == 5
     assert result.spikes_compared == result.comparisons[0].spikes == 5 * 10 * 8
     assert result.comparisons[0].states == 5 * 10 * 8 * 3
-    everything = verify(program_of(chip), None, inputs, runtimes=("oracle", "lava"), samples_lava=500)
+    calls = []
+    everything = verify(program_of(chip), None, inputs, runtimes=("oracle", "lava"), samples_lava=500,
+                        progress=lambda *call: calls.append(call))  # fmt: skip
     assert everything.comparisons[0].samples == 12
+    assert calls == [("deployed against float", 12, 12), ("lava against oracle", 12, 12)]
 
 
 def test_batches_change_nothing(inputs, stand_in, monkeypatch):
@@ -174,6 +178,23 @@ def test_the_folded_source_goes_before_the_given_network(inputs, monkeypatch):
     assert set(asked) == {True, False}
 
 
+def test_overflows_of_a_later_batch_keep_their_sample(monkeypatch):
+    chip = row([population("layer", 1, 1, 131071)], [np.full((1, 512), 126)])
+    inputs = np.zeros((4, 3, 512), int)
+    inputs[2] = 1
+    monkeypatch.setattr(run, "BATCH_BYTES", 1)
+    (found,) = verify(
+        program_of(with_params(chip, "layer", du=-1, dv=4096)), None, inputs, runtimes=("oracle",)
+    ).overflows
+    assert (found.register, found.sample, found.step, found.neuron) == ("u", 2, 2, (0,))
+
+
+@pytest.mark.parametrize("counts", [Paired(5, 0, 9, 1), Paired(5, 4, 2, 1), Paired(5, 0, 0, 1)])
+def test_gains_and_chance_are_no_findings(counts):
+    assert of_accuracy(counts, {}) == []
+    assert [d.place for d in of_accuracy(Paired(5, 9, 0, 1), {})] == ["network"]
+
+
 def test_a_folded_source_runs_in_the_simulator(inputs):
     chip = mlp_chip()
     program = replace(program_of(with_params(chip, "hidden", vth=75)), source=source_of(chip))
@@ -188,7 +209,7 @@ def test_overflows_are_in_the_result(inputs):
     chip = with_params(mlp_chip(), "out", bias=4095 << 7, vth=131071)
     result = verify(program_of(chip), None, inputs[:, :2].repeat(15, axis=1), runtimes=("oracle",))
     assert [(o.population, o.register, o.operation) for o in result.overflows] == [("out", "membrane", "clip")]
-    assert [(d.code, d.place) for d in result.diagnostics] == [("RV501", "out")]
+    assert [(d.code, d.place) for d in result.diagnostics] == [("RV801", "out")]
     assert result.agrees
 
 
@@ -199,7 +220,7 @@ def test_a_float_network_that_diverges_is_told(inputs):
     nodes = tuple(grown if n.name == "hidden" else n for n in source.nodes)
     result = verify(program_of(chip), replace(source, nodes=nodes), inputs, runtimes=("oracle",))
     (told,) = result.diagnostics
-    assert (told.code, told.place, told.figures["step"], told.figures["sample"]) == ("RV504", "hidden", 2, 0)
+    assert (told.code, told.place, told.figures["step"], told.figures["sample"]) == ("RV804", "hidden", 2, 0)
 
 
 def test_the_result_is_json(inputs, stand_in):
@@ -215,20 +236,20 @@ def test_the_result_is_json(inputs, stand_in):
     assert plain["comparisons"][0]["agrees"] is False
     assert plain["agreement"]["hidden"]["fraction"] == result.agreement["hidden"].fraction
     assert plain["overflows"][0]["register"] == "membrane"
-    assert {d["code"] for d in plain["diagnostics"]} >= {"RV501", "RV502"}
+    assert {d["code"] for d in plain["diagnostics"]} >= {"RV801", "RV802"}
     assert [d["severity"] for d in plain["diagnostics"]] == sorted(d["severity"] for d in plain["diagnostics"])
 
 
 @pytest.mark.parametrize(
     ("labels", "code"),
     [
-        (np.zeros(11), "RV511"),
-        (np.zeros((12, 3)), "RV511"),
-        (np.full(12, 0.5), "RV512"),
-        (np.full(12, np.nan), "RV512"),
-        (["cat"] * 12, "RV512"),
-        (np.full(12, 3), "RV513"),
-        (np.full(12, -1), "RV513"),
+        (np.zeros(11), "RV811"),
+        (np.zeros((12, 3)), "RV811"),
+        (np.full(12, 0.5), "RV812"),
+        (np.full(12, np.nan), "RV812"),
+        (["cat"] * 12, "RV812"),
+        (np.full(12, 3), "RV813"),
+        (np.full(12, -1), "RV813"),
     ],
 )
 def test_labels_that_mean_nothing_are_refused(inputs, labels, code):
@@ -239,9 +260,9 @@ def test_labels_that_mean_nothing_are_refused(inputs, labels, code):
 def test_other_mistakes_are_refused_before_anything_runs(inputs, stand_in):
     program = program_of(mlp_chip())
     given = stand_in("oracle", program.chip)
-    with pytest.raises(RanvierError, match=r"RV510.*\n.*oracle, simulator, lava"):
+    with pytest.raises(RanvierError, match=r"RV810.*\n.*oracle, simulator, lava"):
         verify(program, None, inputs, runtimes=("oracle", "loihi"))
-    with pytest.raises(RanvierError, match="RV514"):
+    with pytest.raises(RanvierError, match="RV814"):
         verify(program, None, inputs, runtimes=("oracle", "lava"), samples_lava=0)
     with pytest.raises(RanvierError, match="RV201"):
         verify(program, None, inputs[:, :, :3], runtimes=("oracle",))
