@@ -47,7 +47,7 @@ format: install ## let ruff format the code
 	$(BIN)/ruff format .
 
 figures: install ## run what stands in docs/figures.md again
-	$(BIN)/python -m benchmarks.figures
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.figures
 
 wheel-check: install ## sdist -> wheel -> clean environment -> demo from another folder
 	$(BIN)/python scripts/wheel_check.py --torch '$(TORCH)'

@@ -23,6 +23,7 @@ from ranvier.compiler.ir.chip import (
 )
 from ranvier.compiler.ir.network import Readout
 from ranvier.compiler.ir.programs import Features, chip_lif
+from ranvier.runtimes.recording import Recording
 from ranvier.runtimes.simulator import run
 
 RNG = np.random.default_rng(0)
@@ -59,7 +60,7 @@ def spikes(samples: int, steps: int, shape: tuple[int, ...], rate: float) -> NDA
 
 def mlp() -> Case:
     """784-512-10."""
-    layers = [lif("hidden", (512,), 1, 2000), lif("out", (10,), 2, 3000)]
+    layers = [lif("hidden", (512,), 1, 12000), lif("out", (10,), 2, 3000)]
     chip = chain(Port("in", (784,)), layers, [DenseSynapse(weights(512, 784)), DenseSynapse(weights(10, 512))])
     return chip, spikes(256, 100, (784,), 0.1)
 
@@ -84,7 +85,7 @@ def conv() -> Case:
     """2x34x34 events, two strided convolutions, a dense layer."""
     first = ConvSynapse(weights(16, 2, 5, 5), (2, 34, 34), (16, 16, 16), (2, 2), ((1, 1), (1, 1)), (1, 1), 1)
     second = ConvSynapse(weights(16, 16, 3, 3), (16, 16, 16), (16, 8, 8), (2, 2), ((1, 1), (1, 1)), (1, 1), 1)
-    layers = [lif("a", (16, 16, 16), 1, 800), lif("b", (16, 8, 8), 2, 2000), lif("out", (10,), 3, 2000)]
+    layers = [lif("a", (16, 16, 16), 1, 1500), lif("b", (16, 8, 8), 2, 2000), lif("out", (10,), 3, 2000)]
     chip = chain(Port("in", (2, 34, 34)), layers, [first, second, DenseSynapse(weights(10, 1024))])
     return chip, spikes(16, 300, (2, 34, 34), 0.01)
 
@@ -97,23 +98,32 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 
+def best(chip: ChipNetwork, inputs: NDArray[Any], threads: int) -> tuple[float, float, Recording]:
+    """Least wall and processor seconds of five runs: on a busy machine the second is the one to trust."""
+    wall, processor = [], []
+    for _ in range(5):
+        started = time.process_time()
+        recording = run(chip, inputs, threads=threads)
+        processor.append(time.process_time() - started)
+        wall.append(recording.seconds)
+    return min(wall), min(processor), recording
+
+
 def main() -> None:
-    """Print one line per network: first run (with compilation or its cache), best of three, spike rate."""
+    """Print one line per network: first run (with compilation or its cache), times per sample-step, spike rate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
     threads = parser.parse_args().threads
-    print(f"{'network':20} {'samples':>7} {'steps':>5} {'first run s':>11} {'us/sample-step':>14} {'rate':>6}")
+    print(f"{'network':20} {'samples':>7} {'steps':>5} {'first run s':>11} {'us wall':>8} {'us cpu':>8} {'rate':>6}")
     for name, case in CASES.items():
         chip, inputs = case()
-        started = time.perf_counter()
-        recording = run(chip, inputs, threads=threads)
-        first = time.perf_counter() - started
-        best = min(run(chip, inputs, threads=threads).seconds for _ in range(3))
-        samples, steps = inputs.shape[:2]
+        first = run(chip, inputs, threads=threads).seconds
+        wall, processor, recording = best(chip, inputs, threads)
+        count = inputs.shape[0] * inputs.shape[1]
         sent = sum(s.spikes for s in recording.stats.values())
-        neurons = sum(s.neurons for s in recording.stats.values())
-        rate = sent / (neurons * samples * steps)
-        print(f"{name:20} {samples:7} {steps:5} {first:11.2f} {best / samples / steps * 1e6:14.2f} {rate:6.3f}")
+        rate = sent / (sum(s.neurons for s in recording.stats.values()) * count)
+        times = f"{wall / count * 1e6:8.2f} {processor / count * 1e6:8.2f}"
+        print(f"{name:20} {inputs.shape[0]:7} {inputs.shape[1]:5} {first:11.2f} {times} {rate:6.3f}")
 
 
 if __name__ == "__main__":

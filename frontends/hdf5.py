@@ -22,9 +22,11 @@ from ranvier.compiler.diagnostics import RanvierError, error
 
 CHILD = Path(__file__).with_name("hdf5_child.py")
 BASE_BYTES = 16 * 2**20
-EXPANSION = 8
+EXPANSION = 10
 BASE_SECONDS = 0.6
-BYTES_PER_SECOND = 20e6
+OBJECT_BYTES_PER_SECOND = 2.5e6
+OBJECT_SECONDS = 5.0
+BYTES_PER_SECOND = 50e6
 WALL_SECONDS = 60.0
 MAX_LINE = 128 * 2**20
 Value = NDArray[Any] | str | tuple[str, ...]
@@ -58,7 +60,7 @@ def read_hdf5(path: str | Path, code: str, what: str) -> Group:
         raise error(code, place, f"there is no {what} at this path", "check the path")
     size = file.stat().st_size
     budget = BASE_BYTES + EXPANSION * size
-    seconds = BASE_SECONDS + size / BYTES_PER_SECOND
+    seconds = BASE_SECONDS + min(size / OBJECT_BYTES_PER_SECOND, OBJECT_SECONDS) + size / BYTES_PER_SECOND
     command = [sys.executable, "-P", str(CHILD), str(file.resolve()), str(budget), str(seconds)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     try:

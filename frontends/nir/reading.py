@@ -58,7 +58,15 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     "spec": Preset(1e-4, "euler", "value", ">", 1),
-    "snntorch": Preset(1e-4, "euler", None, ">", 1, about="a gain r*dt/tau within 1e-5 of 1 is taken as 1"),
+    "snntorch": Preset(
+        1e-4,
+        "euler",
+        None,
+        ">",
+        1,
+        about="a gain r*dt/tau within 1e-5 of 1 is taken as 1; that reset_delay=False holds the level at twice the "
+        "threshold while the membrane starts a step above it is not modelled",
+    ),
     "norse": Preset(
         1e-3, "euler", "value", ">", 1, "leak", "norse", "the file holds tau times dt; r and w_in are not used"
     ),

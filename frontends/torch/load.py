@@ -22,6 +22,7 @@ from ranvier.frontends.torch.readout import choose
 from ranvier.frontends.torch.values import Leaf, Value
 
 CALLS = 5
+STEPS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +119,9 @@ def _understood(module: nn.Module, sample: torch.Tensor, steps: int | None) -> t
     calls = _neuron_calls(first)
     problems: list[tuple[int, RanvierError]] = []
     for reading in _readings(sample, calls, steps):
-        frames = _batched(sample, reading)
-        inputs = _calls(frames, reading)
         try:
-            trace = record(module, inputs, kind)
-        except Exception:  # noqa: BLE001 the module insists on its batch size
-            frames = sample
-            trace = _recorded(module, _calls(frames, reading))
-        try:
-            meanings = reading.meanings(frames)
-            return reading, trace, fold(trace, meanings, frames.shape[reading.batch])
+            frames, trace = _run(module, sample, reading)
+            return reading, trace, fold(trace, reading.meanings(frames), frames.shape[reading.batch])
         except RanvierError as problem:
             problems.append((_merit(problem), problem))
     assert problems, "every sample has a reading"
@@ -141,6 +135,18 @@ def _understood(module: nn.Module, sample: torch.Tensor, steps: int | None) -> t
             "Give a sample of at least three steps.",
         )
     raise telling
+
+
+def _run(module: nn.Module, sample: torch.Tensor, reading: Reading) -> tuple[torch.Tensor, Trace]:
+    """A run with another batch size and few steps; as many as the sample has where the module insists."""
+    batched = _batched(sample, reading)
+    short = batched if reading.time is None else batched.narrow(reading.time, 0, min(STEPS, sample.shape[reading.time]))
+    for frames in (short, batched) if short.shape != batched.shape else (batched,):
+        try:
+            return frames, record(module, _calls(frames, reading), kind)
+        except Exception:  # noqa: BLE001 the module has its batch size or its number of steps written in it
+            continue
+    return sample, _recorded(module, _calls(sample, reading))
 
 
 def _calls(frames: torch.Tensor, reading: Reading) -> tuple[torch.Tensor, ...]:

@@ -1,10 +1,8 @@
 """The command line: what it answers, as text and as JSON, and what it exits with."""
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,70 +12,17 @@ import pytest
 
 from ranvier import __version__
 from ranvier.api import App, compile  # noqa: A004
-from ranvier.cli import main, verbs
+from ranvier.cli import verbs
 from ranvier.cli.main import VERBS
 from ranvier.cli.output import Answer, Output, plain
 from ranvier.compiler import artifact
 from ranvier.compiler.ir.text import dump
 from ranvier.runtimes import oracle
 from ranvier.runtimes.verify.executors import executor
-from support.apps import INPUTS, small_data, small_network, write_nir
+from support.apps import small_data, small_network
+from support.commands import Run
 
 READING = ("--dt", "1e-3", "--reset", "subtract")
-
-
-class Ran:
-    """Exit code and streams of one command."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The one object on standard output."""
-        found: dict[str, Any] = json.loads(self.out, parse_constant=pytest.fail)
-        return found
-
-    @property
-    def codes(self) -> list[str]:
-        """The codes of the diagnostics."""
-        return [diagnostic["code"] for diagnostic in self.json["diagnostics"]]
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs ``ranvier`` with arguments in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def ranvier(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["ranvier", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ending:
-            main()
-        assert isinstance(ending.value.code, int)
-        return Ran(ending.value.code, *capfd.readouterr())
-
-    return ranvier
-
-
-@pytest.fixture(scope="module")
-def app() -> App:
-    return compile(small_network(), calibrate=small_data()[0])
-
-
-@pytest.fixture
-def files(tmp_path: Path, app: App) -> Path:
-    """A folder with net.nir, data.npz, static.npz and net.rnv."""
-    x, y = small_data()
-    write_nir(tmp_path / "net.nir")
-    np.savez(tmp_path / "data.npz", inputs=x, labels=y)
-    np.savez(tmp_path / "static.npz", inputs=x[:, 0])
-    app.save(tmp_path / "net.rnv")
-    return tmp_path
 
 
 EVERY_VERB = [
@@ -309,65 +254,6 @@ def test_a_closed_pipe_is_no_fault(files: Path) -> None:
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() in {"0", "141"}
     assert done.stderr == ""
-
-
-def test_json_is_alone_on_standard_output(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "loud.py").write_text("print('loud')\nnet = 3\n", encoding="utf-8")
-    data = run("check", "loud.py:net", "--json")
-    assert data.codes == ["RV616"]
-    assert "loud" in data.err
-
-
-@pytest.mark.parametrize(
-    ("content", "name", "code"),
-    [
-        ("net = 1 / 0", ":net", "RV615"),
-        ("import nothing_of_this_name", ":net", "RV615"),
-        ("def net(): raise ValueError('x')", ":net", "RV615"),
-        ("net = 3", ":net", "RV616"),
-        ("", ":net", "RV616"),
-        ("net = 3", "", "RV614"),
-        ("(", ":net", "RV615"),
-        ("import sys; sys.exit(0)", ":net", "RV615"),
-    ],
-)
-def test_python_files_that_hold_no_module(run: Run, tmp_path: Path, content: str, name: str, code: str) -> None:
-    (tmp_path / "model.py").write_text(content + "\n", encoding="utf-8")
-    data = run("check", f"model.py{name}", "--json")
-    assert (data.code, data.codes) == (1, [code])
-    if code == "RV615":
-        assert "model.py:1" in data.json["diagnostics"][0]["place"]
-
-
-def test_a_python_file_that_is_not_there(run: Run) -> None:
-    assert run("check", "absent.py:net", "--json").codes == ["RV613"]
-
-
-def test_a_module_in_a_python_file(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "weights.py").write_text("BETA = 0.5\n", encoding="utf-8")
-    (tmp_path / "model.py").write_text(
-        "import torch, snntorch\nfrom torch import nn\nfrom weights import BETA\n"
-        "class Net(nn.Module):\n"
-        "    def __init__(self):\n"
-        "        super().__init__()\n"
-        "        self.fc, self.lif = nn.Linear(6, 3), snntorch.Leaky(beta=BETA, reset_mechanism='zero')\n"
-        "    def forward(self, x):\n"
-        "        mem, out = self.lif.reset_mem(), []\n"
-        "        for t in range(x.shape[0]):\n"
-        "            spk, mem = self.lif(self.fc(x[t]), mem)\n"
-        "            out.append(spk)\n"
-        "        return torch.stack(out)\n"
-        "def trained():\n"
-        "    torch.manual_seed(0)\n"
-        "    return Net()\n"
-        "net = trained()\n",
-        encoding="utf-8",
-    )
-    for name in ("Net", "trained", "net"):
-        done = run("check", f"{tmp_path / 'model.py'}:{name}", "--sample", f"8,1,{INPUTS}", "--json")
-        assert done.code == 0, done.out
-        assert done.json["neurons"] == 3
-    assert run("check", "model.py:net", "--json").codes == ["RV601"]
 
 
 def test_verbs_hand_their_options_on() -> None:

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ranvier.compiler.ir.linear import Dense
+from ranvier.compiler.ir.chip import ConvSynapse
+from ranvier.compiler.ir.linear import Conv, Dense
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
 from ranvier.compiler.ir.neurons import RegisterLif
-from ranvier.compiler.pipeline import prepare
+from ranvier.compiler.pipeline import Options, lower, prepare
 from ranvier.frontends.netx import load_netx
-from ranvier.runtimes import reference, simulator
+from ranvier.runtimes import oracle, reference, simulator
+from ranvier.runtimes.observe import observe
 from ranvier.runtimes.recording import Recording
+from ranvier.targets.load import load_target
 from support.data import test_data
 
 Array = NDArray[Any]
@@ -110,3 +113,18 @@ def test_one_neuron_equals_a_loihi_2_chip() -> None:
     np.testing.assert_array_equal(recording.states["lif"]["v"].ravel()[late][silent], membrane[1:][silent])
     assert np.flatnonzero(fired).tolist() == [461, 511, 711, 761]
     np.testing.assert_array_equal(simulator.run(prepare(network), entering[None, :, None]).outputs, recording.outputs)
+
+
+def test_compiled_integers_are_those_of_the_file() -> None:
+    folder = test_data("lava_dl", "tinynet")
+    network = load_netx(folder / "tiny.net")
+    mantissas = np.load(folder / "input_bias.npy").transpose(2, 1, 0)
+    inputs = np.broadcast_to((mantissas - 34) / 36, (1, 16, *mantissas.shape))
+    prepared = prepare(network)
+    chip = lower(prepared, load_target("loihi2"), observe(prepared, inputs), Options())
+    outputs = oracle.run(chip, inputs).outputs
+    np.testing.assert_array_equal(outputs[0, :15], np.moveaxis(np.load(folder / "output.npy")[0], -1, 0)[1:])
+    kernels = {c.name: c.synapse.weight for c in chip.connections if isinstance(c.synapse, ConvSynapse)}
+    for op in network.linears:
+        if isinstance(op, Conv):
+            np.testing.assert_array_equal(kernels[op.name], op.weight)

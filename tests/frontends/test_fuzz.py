@@ -172,7 +172,7 @@ def deep(file: h5py.File) -> None:
 def many(file: h5py.File) -> None:
     data = file["node/nodes/l0/weight"]
     group = file.create_group("many")
-    for number in range(60_000):
+    for number in range(20_000):
         group[str(number)] = data
 
 
@@ -185,8 +185,8 @@ def bad_name(file: h5py.File) -> None:
 
 
 HOSTILE: tuple[tuple[Callable[[Any], None], str], ...] = (
-    (bomb, "would take 1600000000 bytes"),
-    (packed_bomb, "would take 400000000 bytes"),
+    (bomb, "would take 3200000000 bytes"),
+    (packed_bomb, "would take 800000000 bytes"),
     (huge_chunk, "chunks of 3200000000 bytes"),
     (no_storage, "would take 2147483648 bytes"),
     (external_link, "ExternalLink"),
@@ -196,7 +196,7 @@ HOSTILE: tuple[tuple[Callable[[Any], None], str], ...] = (
     (virtual, "in another file"),
     (references, "neither a number nor text"),
     (deep, "nested deeper"),
-    (many, "more than 16000 objects"),
+    (many, "more than 4000 objects"),
     (long_text, "longer than 1024"),
     (bad_name, "printable"),
 )

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.chip import (
     ChipNetwork,
@@ -20,10 +22,12 @@ from ranvier.compiler.ir.chip import (
 from ranvier.compiler.ir.linear import SignMode
 from ranvier.compiler.ir.network import Readout, ReadoutKind
 from ranvier.compiler.ir.programs import Features, chip_lif
+from ranvier.compiler.ir.verify import check_chip
 from ranvier.runtimes import oracle
 from ranvier.runtimes.lava import driver
 from ranvier.runtimes.lava.plan import plan
 from ranvier.runtimes.recording import Records
+from support.networks import Limits, chip_networks
 
 ALL: Records = ("spikes", "states", "membrane")
 STALL_S = 60.0
@@ -104,6 +108,18 @@ def network(
     """A network that is read at its last population."""
     readout = Readout(populations[-1].name, kind)
     return ChipNetwork("test net", "loihi2", (port,), tuple(populations), tuple(connections), readout)
+
+
+def legal_networks(limits: Limits = Limits()) -> st.SearchStrategy[ChipNetwork]:
+    """The random networks that the verifier lets pass, as the emitter asks it to."""
+    return chip_networks(limits).filter(_legal)
+
+
+def _legal(chip: ChipNetwork) -> bool:
+    try:
+        return check_chip(chip) is chip
+    except RanvierError:
+        return False
 
 
 def spikes(rng: np.random.Generator, samples: int, steps: int, shape: Shape, rate: float = 0.3) -> NDArray[np.int32]:

@@ -13,9 +13,10 @@ from snntorch import utils
 from torch import nn
 from torch.nn import functional
 
+from ranvier.compiler.ir.linear import Dense
 from ranvier.compiler.ir.network import Edge, Network
 from ranvier.compiler.ir.verify import check_network
-from ranvier.frontends.torch.load import load_torch
+from ranvier.frontends.torch.load import STEPS, load_torch
 from ranvier.runtimes.reference import run
 
 
@@ -393,7 +394,29 @@ def test_parametrized_weights_are_taken_as_they_are() -> None:
     module = lively(RecurrentNet())
     nn.utils.parametrizations.weight_norm(module.get_submodule("fc1"))
     x = torch.randn(6, 15, 8) * 1.5
-    free_running(load_torch(module, sample=x), module, x.numpy(), (x,))
+    net = load_torch(module, sample=x)
+    assert isinstance(net.by_name["fc1"], Dense)
+    free_running(net, module, x.numpy(), (x,))
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_long_samples_are_run_in_part_unless_the_module_insists(fixed: bool) -> None:
+    lengths = []
+
+    class Long(TutorialNet):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            self.steps = 50 if fixed else len(x)
+            lengths.append(len(x))
+            return super().forward(x)
+
+    net = load_torch(lively(Long()), sample=torch.rand(50, 1, 20))
+    assert net.inputs[0].shape == (20,)
+    assert lengths[-1] == (50 if fixed else STEPS)
+
+
+def test_batch_size_written_into_the_module() -> None:
+    module = Loop(lambda x, t: x[t].view(2, 4), lambda s, _m: torch.stack(s))
+    assert load_torch(module, sample=torch.rand(6, 2, 4)).inputs[0].shape == (4,)
 
 
 def test_arrays_and_bool_samples_are_taken() -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError
+from ranvier.compiler.ir.network import Edge
 from ranvier.frontends.torch.load import load_torch
 from ranvier.frontends.torch.problems import CODES
 from ranvier.frontends.torch.snntorch import TABLE
@@ -203,6 +204,29 @@ def test_custom_autograd_function() -> None:
     found = one(Loop(lambda x, t: fire(x[t])), SEQUENCE)
     assert found.code == "RV185"
     assert "gt is not a weighted sum" in found.message
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_connection_left_out_in_the_first_step(bias: bool) -> None:
+    """A layer without bias gives nothing there anyway; one with bias would."""
+
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.back, self.lif = nn.Linear(4, 4, bias=bias), snn.Leaky(beta=0.9)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            mem = self.lif.reset_mem()
+            out: list[torch.Tensor] = []
+            for t, frame in enumerate(x):
+                spk, mem = self.lif(frame + self.back(out[-1]) if t else frame, mem)
+                out.append(spk)
+            return torch.stack(out)
+
+    if bias:
+        assert one(Late(), SEQUENCE).code == "RV200"
+    else:
+        assert Edge("lif", "back", 1) in load_torch(Late(), sample=SEQUENCE).edges
 
 
 @pytest.mark.parametrize("steps", [6, 1500])

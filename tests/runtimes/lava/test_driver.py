@@ -15,8 +15,8 @@ from ranvier.runtimes import oracle
 from ranvier.runtimes.lava import driver
 from ranvier.runtimes.lava.emit import Project, emit
 from ranvier.runtimes.lava.plan import plan
-from support.lava_networks import assert_lava_agrees, connect, dense, lif, network, spikes
-from support.networks import Limits, chip_networks, inputs_for
+from support.lava_networks import assert_lava_agrees, connect, dense, legal_networks, lif, network, spikes
+from support.networks import inputs_for
 
 pytestmark = pytest.mark.usefixtures("lava")
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("lava")
 @settings(max_examples=10, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_random_legal_networks(data: st.DataObject) -> None:
-    chip = data.draw(chip_networks(Limits()))
+    chip = data.draw(legal_networks())
     assert_lava_agrees(chip, data.draw(inputs_for(chip)))
 
 

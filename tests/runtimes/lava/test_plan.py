@@ -10,8 +10,7 @@ from ranvier.compiler.ir.chip import ChipNetwork, Port
 from ranvier.compiler.ir.programs import Features
 from ranvier.runtimes.lava.plan import bias_registers, plan
 from ranvier.runtimes.lava.preamble import early_spikers
-from support.lava_networks import connect, conv, dense, lif, network
-from support.networks import Limits, chip_networks
+from support.lava_networks import connect, conv, dense, legal_networks, lif, network
 
 RNG = np.random.default_rng(0)
 INPUT = Port("input", (5,))
@@ -94,6 +93,6 @@ def test_unrolled_convolution_whose_sums_might_wrap_is_refused() -> None:
         plan(chip)
 
 
-@given(chip_networks(Limits()))
+@given(legal_networks())
 def test_single_run_never_needs_fresh_networks(chip: ChipNetwork) -> None:
     assert not plan(chip, single_run=True).fresh
