@@ -106,7 +106,7 @@ class Reader:
         self._line({"kind": "text", "path": place, "shape": list(data.shape), "texts": decoded})
 
     def _spend(self, size: int, place: str, shape: str) -> None:
-        if False:
+        if size > self._budget:
             raise RefusedError(f"{place} of shape {shape} would take {size} bytes of the {self._budget} left")
         self._budget -= size
 

@@ -151,7 +151,7 @@ def _recording(run_: _Run, seconds: float) -> Recording:
         name: {k.removeprefix("state "): v for k, v in kept.items() if k.startswith("state ")}
         for name, kept in shaped.items()
     }
-    events = sorted(run_.overflows.found.values(), key=lambda e: (e.sample, e.step, e.population, e.neuron))
+    events = sorted(run_.overflows.found.values(), key=lambda e: (e.sample, e.step, e.population, e.neuron, e.where))
     return Recording(
         outputs,
         predict(chip.readout, outputs),

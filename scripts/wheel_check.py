@@ -25,9 +25,7 @@ def run(*command: str | Path, cwd: Path = REPOSITORY) -> None:
     own = Path(sys.executable).parent
     search = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if Path(folder) != own]
     environment = {name: value for name, value in os.environ.items() if name not in _OF_THE_CHECKOUT}
-    subprocess.run(
-        command, cwd=cwd, check=True, timeout=1200, env=environment | {"PATH": os.pathsep.join(search)}
-    )
+    subprocess.run(command, cwd=cwd, check=True, timeout=1200, env=environment | {"PATH": os.pathsep.join(search)})
 
 
 def packaged_files() -> set[str]:

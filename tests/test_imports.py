@@ -151,10 +151,7 @@ def test_import_is_fast_and_light() -> None:
         f"print(json.dumps([seconds, [name for name in {HEAVY!r} if name in sys.modules]]))"
     )
     command = [sys.executable, "-c", program]
-    runs = [
-        json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
-        for _ in range(3)
-    ]
+    runs = [json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout) for _ in range(3)]
     assert runs[0][1] == [], "loaded by `import ranvier`"
     assert min(seconds for seconds, _ in runs) < MAX_IMPORT_SECONDS
 

@@ -12,7 +12,8 @@ def test_digits_deploy_within_a_point_and_all_executors_agree_in_every_state() -
     app = ranvier.compile(case.network, "loihi2", case.calibration)
     data = (case.inputs, case.labels)
     found = ranvier.verify(app, case.network, data, ("simulator", "oracle", "lava"), samples_lava=40)
-    assert found.float_accuracy is not None and found.accuracy is not None
+    assert found.float_accuracy is not None
+    assert found.accuracy is not None
     assert found.float_accuracy >= 0.97
     assert abs(found.float_accuracy - found.accuracy) <= 0.01
     assert {c.runtime: c.samples for c in found.comparisons} == {"oracle": 360, "lava": 40}

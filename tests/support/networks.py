@@ -114,8 +114,11 @@ def _connect(
 ) -> Connection:
     exponent = 0 if synapse.kind == "conv" else draw(st.integers(*limits.exponents))
     values = synapse.data if isinstance(synapse, SparseSynapse) else synapse.weight
-    sign: SignMode = "mixed" if values.size and values.min() < 0 < values.max() else "excitatory"
-    if values.size and values.max() <= 0 and values.min() < 0:
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    sign: SignMode = "mixed"
+    if low >= 0:
+        sign = "excitatory"
+    elif high <= 0 and low >= -255:
         sign = "inhibitory"
     return Connection(name, source, target, synapse, exponent, sign, delay)
 
