@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.compiler.ir.network import Network, Observed
-from ranvier.compiler.ir.neurons import Lif
-from ranvier.runtimes import reference, simulator
+from ranvier.runtimes import simulator
 from ranvier.runtimes.recording import Recording, check_inputs
 
 MAX_LEVELS = 127
@@ -20,10 +19,9 @@ def observe(network: Network, inputs: NDArray[Any]) -> dict[str, Observed]:
     Raises ``RanvierError`` when the data do not fit the input.
     """
     check_inputs(inputs, network)
-    run = simulator.run if all(isinstance(p.model, Lif) for p in network.populations) else reference.run
     found = {port.name: _input(inputs) for port in network.inputs}
     for start in range(0, inputs.shape[0], BATCH):
-        part = run(network, inputs[start : start + BATCH], ("spikes", "membrane", "states"))
+        part = simulator.run(network, inputs[start : start + BATCH], ("spikes", "membrane", "states"))
         weight = part.outputs.shape[0] / inputs.shape[0]
         for population in network.populations:
             found[population.name] = _joined(found.get(population.name), _peaks(part, population.name), weight)

@@ -85,22 +85,22 @@ def check_inputs(inputs: NDArray[Any], network: Network | ChipNetwork) -> None:
     port = network.ports[0] if isinstance(network, ChipNetwork) else network.inputs[0]
     if inputs.ndim != len(port.shape) + 2 or inputs.shape[2:] != port.shape:
         wanted = f"(samples, steps, {', '.join(map(str, port.shape))})"
-        raise error("RV201", f"inputs of {port.name}", f"the data have shape {inputs.shape}, the input takes {wanted}",
+        raise error("RV821", f"inputs of {port.name}", f"the data have shape {inputs.shape}, the input takes {wanted}",
                     "reshape the data, or repeat a static frame over the steps")  # fmt: skip
     if inputs.shape[0] == 0 or inputs.shape[1] == 0:
         raise error(
-            "RV202",
+            "RV822",
             f"inputs of {port.name}",
             f"the data are empty: {inputs.shape}",
             "give at least one sample and step",
         )
     if inputs.dtype.kind not in "biuf":
-        raise error("RV203", f"inputs of {port.name}", f"the data have type {inputs.dtype}", "give numbers")
+        raise error("RV823", f"inputs of {port.name}", f"the data have type {inputs.dtype}", "give numbers")
     if inputs.dtype.kind == "f" and not bool(np.isfinite(inputs).all()):
-        raise error("RV204", f"inputs of {port.name}", "the data contain NaN or infinity", "clean the data first")
+        raise error("RV824", f"inputs of {port.name}", "the data contain NaN or infinity", "clean the data first")
     if _takes_spikes(port) and not bool(((inputs == 0) | (inputs == 1)).all()):
         text = f"the input takes spikes (0 or 1), the data lie between {inputs.min()} and {inputs.max()}"
-        raise error("RV205", f"inputs of {port.name}", text, "clip counts to 1, or load with coding='current'")
+        raise error("RV825", f"inputs of {port.name}", text, "clip counts to 1, or load with coding='current'")
 
 
 def encode(port: Port, inputs: NDArray[Any]) -> NDArray[np.int32]:

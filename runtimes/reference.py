@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from ranvier.compiler.ir.interpret import step
 from ranvier.compiler.ir.linear import Linear
 from ranvier.compiler.ir.matrix import linear_matrix, linear_offset
+from ranvier.compiler.ir.models import realised
 from ranvier.compiler.ir.network import Input, Network, Neurons
-from ranvier.compiler.ir.neurons import PARAMETERS, Lif, RegisterLif
 from ranvier.compiler.ir.order import evaluation_order
-from ranvier.compiler.ir.programs import Features, chip_lif, features, float_lif
 from ranvier.runtimes.recording import LayerStats, Recording, Records, check_inputs, flat_frames, predict
 
 Values = NDArray[Any]
@@ -28,19 +27,12 @@ class _Population:
     """One population's program, parameters and state over a batch."""
 
     def __init__(self, node: Neurons, samples: int) -> None:
-        self.node, shape = node, (samples, int(np.prod(node.shape)))
-        if isinstance(node.model, Lif):
-            self.program, self.params = float_lif(features(node.model)), lif_params(node.model)
-            start = {"v": node.model.initial}
-        else:
-            assert isinstance(node.model, RegisterLif)
-            m = node.model
-            self.program = chip_lif(Features())
-            self.params = {"du": m.du, "dv": m.dv, "vth": m.vth, "bias": m.bias}
-            start = {}
-        kind = np.float64 if self.program.domain == "float" else np.int64
+        shape = (samples, int(np.prod(node.shape)))
+        made = realised(node.model)
+        self.program, self.params = made.program, made.params
+        number = np.float64 if self.program.domain == "float" else np.int64
         self.states: dict[str, Values] = {
-            s.name: np.broadcast_to(np.asarray(start.get(s.name, 0), kind), shape).copy() for s in self.program.states
+            name: np.broadcast_to(np.asarray(value, number), shape).copy() for name, value in made.initial.items()
         }
 
     def advance(self, current: Values) -> tuple[Values, Values]:
@@ -49,15 +41,6 @@ class _Population:
         result = step(self.program, self.states, self.params, typed)
         self.states = {name: np.asarray(value) for name, value in result.states.items()}
         return np.asarray(result.spikes, dtype=np.float64), np.asarray(result.membrane)
-
-
-def lif_params(model: Lif) -> dict[str, Values]:
-    """The parameters of the float program of ``model`` by name."""
-    values: dict[str, Values] = {name: getattr(model, name) for name in PARAMETERS}
-    values["refractory"] = np.asarray(float(model.refractory))
-    values["floor"] = np.asarray(0.0 if model.floor is None else model.floor)
-    wanted = float_lif(features(model)).params
-    return {name: values[name] for name in wanted}
 
 
 class _Run:

@@ -201,9 +201,9 @@ def test_targets_can_be_loaded() -> None:
 
 
 def test_data_of_another_shape_are_refused(app: api.App) -> None:
-    with pytest.raises(RanvierError, match="RV201"):
+    with pytest.raises(RanvierError, match="RV821"):
         app.run(np.zeros((2, 5, INPUTS + 1)))
-    with pytest.raises(RanvierError, match="RV201"):
+    with pytest.raises(RanvierError, match="RV821"):
         ranvier.compile(small_network(), calibrate=np.zeros((2, 5, INPUTS + 1)))
 
 

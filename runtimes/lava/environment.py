@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from ranvier.compiler.diagnostics import RanvierError, error
+from ranvier.runtimes.cache import cache_folder
 from ranvier.runtimes.lava import interpreters
 from ranvier.runtimes.lava.child import run_child
 from ranvier.runtimes.lava.interpreters import VERSION, Attempt
@@ -86,14 +87,6 @@ class LavaStatus:
     def ready(self) -> bool:
         """Whether Lava can be run now."""
         return self.python is not None
-
-
-def cache_folder() -> Path:
-    """Where Ranvier keeps what it can make anew."""
-    named = os.environ.get("RANVIER_CACHE")
-    if named:
-        return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ranvier"
 
 
 def lava_status(recipe: Recipe = LAVA) -> LavaStatus:

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import os
 import sys
 import tempfile
 from functools import cache
@@ -13,15 +12,8 @@ from typing import Any
 import numba
 
 from ranvier.compiler.ir.steps import StepProgram
+from ranvier.runtimes.cache import cache_folder
 from ranvier.runtimes.simulator.emit import kernel_source
-
-
-def cache_folder() -> Path:
-    """``RANVIER_CACHE``, else ``ranvier`` in ``XDG_CACHE_HOME`` (by default ``~/.cache``)."""
-    chosen = os.environ.get("RANVIER_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ranvier"
 
 
 @cache

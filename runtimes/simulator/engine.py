@@ -218,4 +218,4 @@ def _processors() -> int:
 def _check_counts(threads: int | None, batch: int | None) -> None:
     for name, count in (("threads", threads), ("batch", batch)):
         if count is not None and count < 1:
-            raise error("RV211", name, f"{name} is {count}", "give a positive number, or none for the default")
+            raise error("RV831", name, f"{name} is {count}", "give a positive number, or none for the default")

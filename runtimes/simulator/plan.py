@@ -17,11 +17,9 @@ from ranvier.compiler.diagnostics import Diagnostic, RanvierError
 from ranvier.compiler.ir.arrays import Shape, size
 from ranvier.compiler.ir.chip import ChipNetwork, Port
 from ranvier.compiler.ir.linear import SYNAPSES
+from ranvier.compiler.ir.models import realised
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
-from ranvier.compiler.ir.neurons import RegisterLif
-from ranvier.compiler.ir.programs import Features, chip_lif, features, float_lif
 from ranvier.compiler.ir.steps import StepProgram
-from ranvier.runtimes.reference import lif_params
 from ranvier.runtimes.simulator.forms import Scatter, chip_scatter, float_scatter, rule
 from ranvier.runtimes.simulator.kernels import Rule
 
@@ -131,16 +129,11 @@ def _chip_links(chip: ChipNetwork) -> list[Link]:
 
 def _float_layer(node: Neurons) -> Layer:
     """A population in float64, or in integers where the source gives its neurons as chip registers."""
-    model, neurons = node.model, size(node.shape)
-    if isinstance(model, RegisterLif):
-        stock = chip_lif(Features())
-        registers = [getattr(model, name) for name in stock.params]
-        zero = np.zeros((len(stock.states), neurons), np.int64)
-        return Layer(node.name, node.shape, stock, _table(registers, neurons, np.int64), zero)
-    program, values = float_lif(features(model)), lif_params(model)
-    initial = [model.initial if state.name == "v" else 0.0 for state in program.states]
-    params = _table([values[name] for name in program.params], neurons, np.float64)
-    return Layer(node.name, node.shape, program, params, _table(initial, neurons, np.float64))
+    made, neurons = realised(node.model), size(node.shape)
+    number = np.int64 if made.program.domain == "int" else np.float64
+    params = _table([made.params[name] for name in made.program.params], neurons, number)
+    initial = _table([made.initial[state.name] for state in made.program.states], neurons, number)
+    return Layer(node.name, node.shape, made.program, params, initial)
 
 
 def _float_links(network: Network) -> list[Link]:
@@ -166,7 +159,7 @@ def _unfolded(network: Network) -> list[Diagnostic]:
             found[node.name] = "its bias is not part of its neurons' drive"
     found |= {e.target: f"what comes from {e.source} is not synapses between neurons" for e in _loose(network)}
     fix = "run the passes canonicalize and fold first, or use ranvier.runtimes.reference, which takes any network"
-    return [Diagnostic("RV210", name, f"the simulator cannot run {name}: {why}", fix) for name, why in found.items()]
+    return [Diagnostic("RV830", name, f"the simulator cannot run {name}: {why}", fix) for name, why in found.items()]
 
 
 def _loose(network: Network) -> list[Edge]:

@@ -130,5 +130,5 @@ def test_overflow_of_a_convolution_is_at_24_bits():
 
 def test_wrong_data_are_refused():
     chip = one_layer([[2]])
-    with pytest.raises(RanvierError, match="RV201"):
+    with pytest.raises(RanvierError, match="RV821"):
         oracle.run(chip, np.ones((1, 1, 2)))

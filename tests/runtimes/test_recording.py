@@ -65,16 +65,16 @@ def port_network(coding="spikes", shape=(2,)):
 @pytest.mark.parametrize(
     ("inputs", "code"),
     [
-        (np.zeros((1, 1, 3)), "RV201"),
-        (np.zeros((1, 2)), "RV201"),
-        (np.zeros((0, 1, 2)), "RV202"),
-        (np.zeros((1, 0, 2)), "RV202"),
-        (np.full((1, 1, 2), "1"), "RV203"),
-        (np.zeros((1, 1, 2), complex), "RV203"),
-        (np.array([[[0.0, np.nan]]]), "RV204"),
-        (np.array([[[0.0, np.inf]]]), "RV204"),
-        (np.array([[[0, 2]]]), "RV205"),
-        (np.array([[[0.5, 0.0]]]), "RV205"),
+        (np.zeros((1, 1, 3)), "RV821"),
+        (np.zeros((1, 2)), "RV821"),
+        (np.zeros((0, 1, 2)), "RV822"),
+        (np.zeros((1, 0, 2)), "RV822"),
+        (np.full((1, 1, 2), "1"), "RV823"),
+        (np.zeros((1, 1, 2), complex), "RV823"),
+        (np.array([[[0.0, np.nan]]]), "RV824"),
+        (np.array([[[0.0, np.inf]]]), "RV824"),
+        (np.array([[[0, 2]]]), "RV825"),
+        (np.array([[[0.5, 0.0]]]), "RV825"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(inputs, code):

@@ -180,5 +180,5 @@ def test_only_what_was_asked_for_is_recorded():
 
 
 def test_wrong_data_are_refused():
-    with pytest.raises(RanvierError, match="RV204"):
+    with pytest.raises(RanvierError, match="RV824"):
         reference.run(single(Lif()), np.full((1, 2, 1), np.nan))

@@ -19,7 +19,8 @@ from typer import Option
 from ranvier.cli.output import Answer, Output
 from ranvier.cli.tables import row, table
 from ranvier.compiler.diagnostics import RanvierError
-from ranvier.runtimes.lava.environment import VARIABLE, cache_folder, lava_python, lava_status
+from ranvier.runtimes.cache import cache_folder
+from ranvier.runtimes.lava.environment import VARIABLE, lava_python, lava_status
 
 State = Literal["ok", "missing", "problem"]
 Fix = Annotated[bool, Option("--fix", help="Build the Lava environment if it is missing or broken.")]

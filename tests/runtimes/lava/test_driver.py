@@ -67,7 +67,7 @@ def test_membrane_readouts_of_stock_and_generated_neurons(kind: ReadoutKind) -> 
 def test_inputs_that_do_not_fit_are_refused_before_lava_starts() -> None:
     rng = np.random.default_rng(11)
     chip = network(Port("input", (10,)), [lif("out", (4,), 1)], [connect("input", "out", dense(rng, 4, 10))])
-    with pytest.raises(RanvierError, match="RV201"):
+    with pytest.raises(RanvierError, match="RV821"):
         driver.run(chip, spikes(rng, 1, 5, (9,)))
 
 

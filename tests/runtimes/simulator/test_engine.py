@@ -91,10 +91,10 @@ def test_an_interruption_between_pieces_ends_the_run(threads: int) -> None:
 
 @pytest.mark.parametrize(("threads", "batch"), [(0, None), (None, 0), (-1, 3)])
 def test_counts_must_be_positive(threads: int | None, batch: int | None) -> None:
-    with pytest.raises(RanvierError, match="RV211"):
+    with pytest.raises(RanvierError, match="RV831"):
         run(CHIP, INPUTS, threads=threads, batch=batch)
 
 
 def test_wrong_shapes_are_refused() -> None:
-    with pytest.raises(RanvierError, match="RV201"):
+    with pytest.raises(RanvierError, match="RV821"):
         run(CHIP, INPUTS[:, :, :5])

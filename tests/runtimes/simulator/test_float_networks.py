@@ -74,4 +74,4 @@ def test_an_unfolded_network_is_refused_with_every_reason() -> None:
     with pytest.raises(RanvierError) as caught:
         run(Network("net", nodes, edges, Readout("m")), np.zeros((1, 1, 2, 2)))
     assert {d.place for d in caught.value.diagnostics} == {"flat", "w", "m"}
-    assert all(d.code == "RV210" for d in caught.value.diagnostics)
+    assert all(d.code == "RV830" for d in caught.value.diagnostics)

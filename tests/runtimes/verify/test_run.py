@@ -264,9 +264,9 @@ def test_other_mistakes_are_refused_before_anything_runs(inputs, stand_in):
         verify(program, None, inputs, runtimes=("oracle", "loihi"))
     with pytest.raises(RanvierError, match="RV814"):
         verify(program, None, inputs, runtimes=("oracle", "lava"), samples_lava=0)
-    with pytest.raises(RanvierError, match="RV201"):
+    with pytest.raises(RanvierError, match="RV821"):
         verify(program, None, inputs[:, :, :3], runtimes=("oracle",))
-    with pytest.raises(RanvierError, match="RV204"):
+    with pytest.raises(RanvierError, match="RV824"):
         verify(program, None, np.where(inputs == 1, np.nan, 0.0), runtimes=("oracle",))
     assert given == []
 
