@@ -35,7 +35,7 @@ def test_nmnist_in_lava_spike_for_spike(reading: str) -> None:
     case = cases.nmnist(reading)
     app = ranvier.compile(case.network, "loihi2", case.calibration)
     few = np.ascontiguousarray(case.inputs[:5])
-    host, lava = (app.run(few, ("spikes",), runtime) for runtime in ("simulator", "lava"))  # type: ignore[arg-type]
+    host, lava = (app.run(few, ("spikes",), runtime) for runtime in ("simulator", "lava"))
     for layer, spikes in host.spikes.items():
         assert spikes.any(), layer
         np.testing.assert_array_equal(spikes, lava.spikes[layer], err_msg=layer)
@@ -49,7 +49,7 @@ def test_braille_deploys_within_a_point_and_a_half_and_lava_agrees_on_twenty(var
     accuracy = 100 * float((deployed.predictions == case.labels).mean())
     assert abs(accuracy - cases.BRAILLE[variant][2]) <= 1.5
     few = np.ascontiguousarray(case.inputs[:20])
-    host, lava = (app.run(few, ("spikes", "states"), runtime) for runtime in ("simulator", "lava"))  # type: ignore[arg-type]
+    host, lava = (app.run(few, ("spikes", "states"), runtime) for runtime in ("simulator", "lava"))
     for layer, spikes in host.spikes.items():
         np.testing.assert_array_equal(spikes, lava.spikes[layer], err_msg=layer)
         for state, values in host.states[layer].items():
@@ -71,6 +71,6 @@ def test_the_mnist_network_is_compiled_in_its_own_integers() -> None:
     assert right[:25].all()
     assert app.program.placement.cores <= 5
     few = np.ascontiguousarray(case.inputs[:25])
-    host, lava = (app.run(few, ("spikes",), runtime) for runtime in ("simulator", "lava"))  # type: ignore[arg-type]
+    host, lava = (app.run(few, ("spikes",), runtime) for runtime in ("simulator", "lava"))
     for layer, spikes in host.spikes.items():
         np.testing.assert_array_equal(spikes, lava.spikes[layer], err_msg=layer)

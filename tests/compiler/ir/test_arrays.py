@@ -44,7 +44,7 @@ def test_mappings_are_read_only_copies():
     mine["b"] = 2
     assert dict(taken) == {"a": 1}
     with pytest.raises(TypeError):
-        taken["a"] = 2
+        taken["a"] = 2  # type: ignore[index]
 
 
 def test_sizes():

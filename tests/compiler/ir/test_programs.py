@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ranvier.compiler.ir.interpret import step
 from ranvier.compiler.ir.neurons import Lif
 from ranvier.compiler.ir.programs import CUBA_LIF, Features, chip_lif, features, float_lif
-from ranvier.compiler.ir.steps import problems
+from ranvier.compiler.ir.steps import StepProgram, problems
 from support import scalar
 
 CHOICES = [
@@ -55,7 +55,7 @@ def moments(draw: st.DrawFn) -> tuple[Features, dict[str, int], dict[str, int], 
 def test_integer_steps_equal_plain_integers(drawn):
     for f, params, states, arriving in drawn:
         arrays = [{k: np.array([v]) for k, v in group.items()} for group in (states, params)]
-        got = step(chip_lif(f), *arrays, np.array([arriving]))
+        got = step(chip_lif(f), arrays[0], arrays[1], np.array([arriving]))
         sent, membrane, after = scalar.lif(f, params, states, arriving)
         assert int(got.spikes[0]) == sent
         assert int(got.membrane[0]) == membrane
@@ -75,7 +75,7 @@ def test_only_the_plain_neuron_is_stock():
 
 @pytest.mark.parametrize("build", [float_lif, chip_lif])
 def test_a_semantic_id_means_one_program(build):
-    named = {}
+    named: dict[str, StepProgram] = {}
     for f in CHOICES:
         program = build(f)
         assert named.setdefault(program.semantics, program) == program

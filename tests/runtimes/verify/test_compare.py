@@ -25,7 +25,7 @@ ALL = ("spikes", "states", "membrane")
 def compare(chip: ChipNetwork, other: ChipNetwork, inputs, offset=0):
     levels = chip_levels(chip, source_units=False)
     sides = [Side(n, oracle.run(c, inputs, ALL), levels) for n, c in (("base", chip), ("other", other))]
-    return compare_executors(*sides, [p.name for p in chip.populations], offset)
+    return compare_executors(sides[0], sides[1], [p.name for p in chip.populations], offset)
 
 
 @given(st.data())
