@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 CHECKED := $(wildcard tests scripts benchmarks examples)
 
-.PHONY: help prerequisites install demo test test-all lint format figures wheel-check clean
+.PHONY: help prerequisites install demo test test-all pythons lint format figures wheel-check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,6 +35,9 @@ test: install ## run the tests, with branch coverage of compiler and runtimes
 
 test-all: install ## run the tests with many more random examples
 	HYPOTHESIS_PROFILE=all $(PYTEST) --timeout 3600
+
+pythons: install ## run the tests that need no torch under Python 3.12 and 3.13
+	$(BIN)/python scripts/other_pythons.py
 
 lint: install ## check style, formatting and types
 	$(BIN)/ruff check .

@@ -26,7 +26,8 @@ KINDS: Mapping[str, type] = {
     for kind in (
         network.Network, network.Input, network.Neurons, network.Edge, network.Readout, network.Payload,
         network.Observed, network.Note, neurons.Lif, neurons.RegisterLif,
-        linear.Dense, linear.Sparse, linear.Conv, linear.Pool, linear.Scale, linear.Reshape, linear.Grid,
+        linear.Dense, linear.Sparse, linear.Conv, linear.ConvTranspose, linear.Pool, linear.Scale,
+        linear.Reshape, linear.Grid,
         steps.StepProgram, steps.Op, steps.State,
         chip.ChipNetwork, chip.Port, chip.Population, chip.Connection, chip.DenseSynapse,
         chip.SparseSynapse, chip.ConvSynapse, chip.Rounding,
@@ -232,6 +233,9 @@ class _Parser:
 def _matches(value: object, hint: Any) -> bool:
     """Whether ``value`` is what the type ``hint`` says, to the last element."""
     origin, inside = get_origin(hint), get_args(hint)
+    alias = getattr(origin or hint, "__value__", None)
+    if alias is not None:
+        return _matches(value, alias)
     if origin in (Union, UnionType):
         return any(_matches(value, choice) for choice in inside)
     if origin is Literal:

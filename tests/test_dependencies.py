@@ -1,0 +1,46 @@
+"""Every package that Ranvier imports is declared: in the dependencies, or in the extra of the part that needs it."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("compiler", "frontends", "runtimes", "targets", "src/ranvier/cli")
+OF_AN_EXTRA = {"torch": "frontends/torch", "snntorch": "examples", "onnx": "frontends/onnx"}
+PROVIDED = {"pydantic_core": "pydantic"}
+
+
+def imported() -> dict[str, set[str]]:
+    """Top-level names of third-party packages by the file that imports them."""
+    found: dict[str, set[str]] = {}
+    files = [*(ROOT / "src/ranvier").glob("*.py"), *(p for part in PARTS for p in (ROOT / part).rglob("*.py"))]
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            for name in {n.partition(".")[0] for n in names} - sys.stdlib_module_names - {"ranvier", "__future__"}:
+                found.setdefault(PROVIDED.get(name, name), set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+def declared() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[\[<>=!~; ]", entry)[0].lower() for entry in project["dependencies"]}
+    return names
+
+
+def test_every_import_is_declared() -> None:
+    missing = {}
+    for name, files in imported().items():
+        home = OF_AN_EXTRA.get(name)
+        outside = files if home is None else {f for f in files if not f.startswith((home, "frontends/conversion"))}
+        if name not in declared() and outside:
+            missing[name] = sorted(outside)
+    assert missing == {}
+
+
+def test_every_dependency_is_imported() -> None:
+    assert declared() - set(imported()) == set()
