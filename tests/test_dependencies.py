@@ -28,8 +28,7 @@ def imported() -> dict[str, set[str]]:
 
 def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {re.split(r"[\[<>=!~; ]", entry)[0].lower() for entry in project["dependencies"]}
-    return names
+    return {re.split(r"[\[<>=!~; ]", entry)[0].lower() for entry in project["dependencies"]}
 
 
 def test_every_import_is_declared() -> None:
