@@ -28,7 +28,7 @@ def _advance(lines: list[str], process: _Process, a: np.ndarray) -> np.ndarray:
     scope = {"np": np, "mul_shift": mul_shift, "wrap": wrap, "wrap_once": wrap_once}
     source = "def advance(self, a):\n" + "\n".join(f"    {line}" for line in lines)
     exec(compile(source, "printed", "exec"), scope)
-    sent: np.ndarray = scope["advance"](process, a)  # type: ignore[operator]
+    sent: np.ndarray = scope["advance"](process, a)
     return sent
 
 
