@@ -5,6 +5,7 @@ published figures, which are marked as such. ``python -m benchmarks.figures brai
 """
 
 import platform
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -114,8 +115,52 @@ def mnist() -> str:
     few = np.ascontiguousarray(case.inputs[:25])
     host, lava = app.run(few, ("spikes",)), app.run(few, ("spikes",), "lava")
     wrong = sum(int((host.spikes[name] != lava.spikes[name]).sum()) for name in host.spikes)
-    rows = [[len(right), percent(float(right.mean())), f"{right[:25].sum()} of 25", app.program.placement.cores, wrong]]
-    return table(("samples", "accuracy %", "first 25", "cores", "Lava disagreements on 25"), rows)
+    rows = [
+        [
+            len(right),
+            f"{right.sum()} = {100 * right.mean():.3f}",
+            f"{right[:25].sum()} of 25",
+            app.program.placement.cores,
+            wrong,
+        ]
+    ]
+    return table(("samples", "right = %", "first 25", "cores", "Lava disagreements on 25"), rows)
+
+
+CLAIMS: Sequence[tuple[str, str]] = (
+    (
+        "tinynet: spikes and currents of every layer equal lava-dl's ground truth",
+        "end_to_end/test_netx_networks.py -k tinynet",
+    ),
+    ("PilotNet: u, v and spikes of 5 layers equal the recordings", "end_to_end/test_netx_networks.py -k pilotnet"),
+    ("one neuron equals the trace of a Loihi 2 chip", "end_to_end/test_netx_networks.py -k loihi_2_chip"),
+    (
+        "lava-nc equals the oracle: LIF registers, grids, exponents, wraps, Conv, Sparse, recurrence",
+        "runtimes/lava/test_differential.py",
+    ),
+    ("random legal networks: Lava equals the oracle", "runtimes/lava/test_driver.py"),
+    ("random legal networks: the simulator equals the oracle", "runtimes/simulator/test_against_oracle.py"),
+    (
+        "512 inputs that wrap a current silently in Lava are reported with neuron and step",
+        "runtimes/verify/test_overflow.py",
+    ),
+    ("a ReLU network without conversion is refused", "frontends/torch/test_refusals.py -k relu"),
+    ("a NIR file without dt and reset is asked for both", "frontends/test_nir_readings.py -k asked_for_together"),
+    ("damaged and hostile NIR and .net files: a clear error, in time, in memory", "frontends/test_fuzz.py"),
+    ("damaged and hostile artifacts: the same", "compiler/test_artifact.py"),
+)
+
+
+def claims() -> str:
+    """Properties that are shown by tests: each row was run here, with the test data in place."""
+    rows = []
+    for claim, tests in CLAIMS:
+        path, *choice = tests.split()
+        command = [sys.executable, "-m", "pytest", "-q", f"tests/{path}", *choice]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=FILE.parents[1])
+        last = (done.stdout.strip().splitlines() or ["nothing ran"])[-1]
+        rows.append([claim, f"`pytest tests/{tests}`", last.split(" in ")[0].strip("= ")])
+    return table(("claim", "test", "result"), rows)
 
 
 FIGURES: Mapping[str, tuple[str, Callable[[], str]]] = {
@@ -124,6 +169,7 @@ FIGURES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "braille": ("Braille, recurrent", braille),
     "braille_published": ("Braille: the published Lava figure", braille_published),
     "mnist": ("MNIST, a lava-dl network", mnist),
+    "claims": ("What tests show", claims),
 }
 
 
