@@ -16,13 +16,15 @@ help: ## list the targets
 prerequisites: ## name everything that is missing on this machine, each with its fix
 	@sh scripts/prerequisites.sh
 
-$(INSTALLED): pyproject.toml constraints.txt | prerequisites
+$(INSTALLED): pyproject.toml constraints.txt scripts/peers.txt scripts/peers_need.txt | prerequisites
 	@echo "Installing into .venv; the first time takes some minutes."
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 		|| "$$(sh scripts/prerequisites.sh --python)" -m venv --clear .venv
 	@$(PIP) '$(TORCH)'
 	@$(PIP) hatchling editables
 	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@$(PIP) --requirement scripts/peers_need.txt
+	@$(PIP) --no-deps --no-build-isolation --requirement scripts/peers.txt
 	@touch $@
 
 install: prerequisites $(INSTALLED) ## create .venv with everything that development needs

@@ -163,12 +163,66 @@ def claims() -> str:
     return table(("claim", "test", "result"), rows)
 
 
+def converted() -> str:
+    """A published ReLU network on the first 1000 MNIST test images, by steps shown; calibrated on 256 others.
+
+    Its maxima are computed exactly, by rectifiers, or replaced by averages, which is another network. "No calibration"
+    is what ``ranvier.convert`` refuses: a threshold of 1 in every layer.
+    """
+    from ranvier.conversion import STEPS  # noqa: PLC0415
+    from ranvier.frontends.conversion.build import spiking  # noqa: PLC0415 - needs onnx, as the rest of this table
+    from ranvier.frontends.conversion.onnx_model import read_onnx  # noqa: PLC0415
+    from ranvier.frontends.conversion.pooling import averages, exact_maxima  # noqa: PLC0415
+    from support.converted import germanov  # noqa: PLC0415
+
+    case = germanov()
+    plain = exact_maxima(read_onnx(case.path))
+    ones = {a.name: np.array(1.0) for a in plain.activations}
+    nets = {
+        "99.9 % per layer": ranvier.convert(case.path, calibrate=case.calibration),
+        "99.9 % per channel": ranvier.convert(case.path, calibrate=case.calibration, per_channel=True),
+        "largest per layer": ranvier.convert(case.path, calibrate=case.calibration, percentile=100),
+        "99.9 % per layer, average pools": ranvier.convert(case.path, calibrate=case.calibration, max_pool="average"),
+        "no calibration": spiking(plain, ones, "current", ()),
+    }
+    rows = []
+    for name, net in nets.items():
+        app = case.compiled(net, max(STEPS))
+        for kind, runs in (("float", net), (TARGET, app)):
+            by_steps = ranvier.accuracy_by_steps(runs, case.inputs, case.labels)
+            rows.append([name, kind, *map(percent, by_steps.values()), app.program.placement.cores])
+    header = ("amplitudes", "run", *(f"T = {t}, %" for t in STEPS), "cores")
+    source, averaged = percent(case.source_accuracy()), percent(case.source_accuracy(averages))
+    return f"{table(header, rows)}\n\nThe ReLU network itself: {source} %, with average pools {averaged} %."
+
+
+def first_spike() -> str:
+    """The same ReLU network with values as times of first spikes, by the resolution of time; in floats, no chip."""
+    from support.converted import germanov  # noqa: PLC0415 - needs onnx
+
+    case = germanov()
+    net = ranvier.convert_first_spike(case.path, calibrate=case.calibration)
+    exact = net.run(case.inputs)
+    rows = []
+    for bits in (4, 6, 8, 10, None):
+        found = exact if bits is None else net.run(case.inputs, bits)
+        answers = found.scores.argmax(axis=1)
+        rows.append([
+            "exact" if bits is None else bits, percent(float((answers == case.labels).mean())),
+            percent(float((answers == exact.scores.argmax(axis=1)).mean())), f"{found.spikes_per_neuron:.2f}",
+            found.early,
+        ])  # fmt: skip
+    return table(("time bits", "accuracy %", "same answer as exact %", "spikes per neuron", "too early"), rows)
+
+
 FIGURES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "digits": ("Digits", digits),
     "nmnist": ("N-MNIST, real events", nmnist),
     "braille": ("Braille, recurrent", braille),
     "braille_published": ("Braille: the published Lava figure", braille_published),
     "mnist": ("MNIST, a lava-dl network", mnist),
+    "converted": ("MNIST, a ReLU network converted", converted),
+    "first_spike": ("MNIST, a ReLU network in first spikes", first_spike),
     "claims": ("What tests show", claims),
 }
 

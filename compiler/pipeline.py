@@ -1,8 +1,9 @@
 """The way from a float network to a program: the passes, in order, with the verifier between them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ranvier.compiler.diagnostics import Diagnostic, RanvierError
 from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.ir.network import Network, Note, Observed
 from ranvier.compiler.ir.program import Program
@@ -42,10 +43,22 @@ def prepare(network: Network) -> Network:
 
 
 def lower(prepared: Network, target: Target, observed: Mapping[str, Observed] | None, options: Options) -> ChipNetwork:
-    """The integer network for ``target``, fitted with what calibration ``observed``."""
+    """The integer network for ``target``, fitted with what calibration ``observed``.
+
+    A network that cannot be quantized is looked through for what would not fit either: all problems come at once.
+    """
     calibrated = check_network(Calibrate(observed)(prepared), "retimed")
-    quantized = check_network(Quantize(target, options.input_bits)(calibrated), "quantized")
+    try:
+        quantized = check_network(Quantize(target, options.input_bits)(calibrated), "quantized")
+    except RanvierError as refused:
+        found = [*refused.diagnostics, *Fit(target).problems(calibrated)]
+        raise RanvierError(_distinct(found)) from refused
     return check_chip(Fit(target)(quantized))
+
+
+def _distinct(found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """``found`` without repetitions, in order."""
+    return list({(d.code, d.place, d.message): d for d in found}.values())
 
 
 def build(

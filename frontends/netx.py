@@ -15,6 +15,7 @@ import numpy as np
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.compiler.ir.arrays import FloatArray, IntArray, Shape, floats, integers, size
+from ranvier.compiler.ir.delays import delayed
 from ranvier.compiler.ir.linear import Conv, Dense, Grid, Reshape, Scale, SignMode
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Note, Payload, Readout, ReadoutKind
 from ranvier.compiler.ir.neurons import RegisterLif
@@ -27,9 +28,11 @@ BIAS_MANTISSA = 4095
 SILENT_VTH = 2**17 - 1
 MAX_DELAY = 62
 MAX_LAYERS = 500
-SUPPORTED = ("input", "flatten", "dense", "dense_rec", "conv")
+SUPPORTED = ("input", "flatten", "dense", "dense_rec", "conv", "average")
 NEURONS = ("CUBA", "LOIHI")
 RANGES: Mapping[str, tuple[int, int]] = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
+COUNTER = RegisterLif(integers(-1), integers(4096), integers(2**17))
+"""Adds up all that ever arrived, and never fires."""
 _FIX = "export the network again with lava-dl"
 
 
@@ -100,6 +103,7 @@ class _Builder:
             raise RanvierError(self.problems)
         last = populations[-1]
         assert isinstance(last.model, RegisterLif)
+        self._delay_output(last, last.model)
         kind: ReadoutKind = "last_membrane" if int(last.model.vth.min()) >= SILENT_VTH else "spike_count"
         if readout is None:
             self._note("RV152", last.name, f"the answer is its {kind.replace('_', ' ')}, which the file does not say")
@@ -107,15 +111,38 @@ class _Builder:
             name, tuple(self.nodes), tuple(self.edges), Readout(last.name, readout or kind), tuple(self.notes)
         )
 
+    def _delay_output(self, last: Neurons, model: RegisterLif) -> None:
+        """Axonal delays of the last layer, which nothing hears: they move in front of its neurons."""
+        if self.nodes[-1] is last:
+            return
+        arriving = [edge.source for edge in self.edges if edge.target == last.name]
+        if len(arriving) > 1:
+            text = "its axonal delays delay what is read, but not what it sends back to itself"
+            raise error("RV147", last.name, text, "add a layer behind it, or train the last layer without delays")
+        if bool(np.any(model.bias != 0)):
+            text = "its axonal delays are put on what arrives; spikes from its bias are not delayed"
+            self._note("RV153", last.name, text)
+        first = self.nodes.index(last)
+        branches, self.nodes = self.nodes[first + 1 :], [*self.nodes[:first], *self.nodes[first + 1 :], last]
+        names = {node.name for node in branches}
+        moved = {last.name: arriving[0]}
+        kept = [edge for edge in self.edges if edge.target != last.name]
+        self.edges = [replace(e, source=moved.get(e.source, e.source)) if e.target in names else e for e in kept]
+        self.edges.append(Edge(branches[-1].name, last.name))
+
     def _add(self, layer: _Layer) -> None:
         if layer.type == "input":
             self._input(layer)
             return
+        if self.nodes and isinstance(last := self.nodes[-1], Neurons) and last.name.startswith("average"):
+            raise error("RV143", layer.place, "a layer behind an average layer", "end the network with the average")
         if not self.nodes:
             self._append(Input("input", self._first_shape(layer), "spikes"), None)
         shape = self.nodes[-1].out_shape
         if layer.type == "flatten":
             self._append(Reshape(layer.name, shape, (size(shape),)))
+        elif layer.type == "average":
+            self._average(layer, shape)
         else:
             self._synapses(layer, shape)
 
@@ -139,6 +166,9 @@ class _Builder:
         if self.nodes:
             raise error("RV143", layer.place, "an input layer after other layers", "put the input layer first")
         shape = layer.fields.shape("shape")
+        if layer.neuron is None:
+            self._append(Input("input", shape, "spikes"), None)
+            return
         factor = layer.fields.array("weight", 1.0).ravel()
         if factor.size != 1 or factor[0] == 0:
             raise error("RV142", layer.place, f"its weight {factor[:4].tolist()} is not one number other than 0", _FIX)
@@ -154,22 +184,39 @@ class _Builder:
 
     def _synapses(self, layer: _Layer, arriving: Shape) -> None:
         """Weights, neurons, and the way back of a recurrent layer."""
-        delay = self._delay(layer)
+        delays = self._delays(layer)
         synapse = self._dense(layer, "weight", arriving) if layer.type != "conv" else self._conv(layer, arriving)
         shape = synapse.out_shape
         stated = layer.fields.group.values.get("shape")
         if isinstance(stated, np.ndarray) and size(layer.fields.shape("shape")) != size(shape):
             raise mismatch("RV145", layer.place, f"{stated.ravel().tolist()} by its shape", shape)
         model = self._model(layer, size(shape), shape[0])
-        self._append(synapse, delay)
+        self._append(synapse)
         self._append(Neurons(layer.name, shape, model, STATE_SCALE))
         if layer.type == "dense_rec":
             back = self._dense(layer, "weight_rec", shape)
             self.nodes.insert(-1, back)
             self.edges += [Edge(layer.name, back.name, 1), Edge(back.name, layer.name)]
-        if delay and bool(np.any(model.bias != 0)):
-            text = f"its delay of {delay} steps is put on what arrives; spikes from its bias are not delayed"
-            self._note("RV153", layer.name, text)
+        if bool(np.any(delays)):
+            self._delay(layer, _spread_delays(layer, delays, shape))
+
+    def _average(self, layer: _Layer, arriving: Shape) -> None:
+        """The spikes of groups of neurons, counted by one neuron each: what SLAYER averages over a group and time."""
+        groups = size(layer.fields.shape("shape"))
+        if size(arriving) % groups:
+            raise mismatch("RV145", layer.place, f"{groups} groups of equal size", arriving)
+        self._note("RV156", layer.name, f"it counts the spikes of {size(arriving) // groups} neurons for each output")
+        ones = floats(np.kron(np.eye(groups), np.ones((1, size(arriving) // groups))))
+        self._append(Dense(f"{layer.name}.weight", ones, None, Grid(STATE_SCALE, 0, "excitatory")))
+        self._append(Neurons(layer.name, (groups,), COUNTER, STATE_SCALE))
+
+    def _delay(self, layer: _Layer, delays: IntArray) -> None:
+        """The axonal delays of a layer, as a node that the next layer takes its input from."""
+        neurons = self.nodes[-1]
+        assert isinstance(neurons, Neurons)
+        nodes, edges = delayed(f"{layer.name}.delay", layer.name, neurons.shape, delays)
+        self.nodes += nodes
+        self.edges += edges
 
     def _dense(self, layer: _Layer, name: str, arriving: Shape) -> Dense:
         values = layer.fields.array(name)
@@ -223,22 +270,21 @@ class _Builder:
             raise error("RV146", layer.place, text, "export with wgtExp = 0, the exponent in weights and threshold")
         return exponent
 
-    def _delay(self, layer: _Layer) -> int:
+    def _delays(self, layer: _Layer) -> IntArray:
         if "delay" not in layer.fields:
-            return 0
-        delays = np.floor(layer.fields.array("delay"))
+            return integers(0)
+        delays = np.floor(layer.fields.array("delay")).ravel()
         low, high = float(delays.min()), float(delays.max())
-        if low != high or not 0 <= low <= MAX_DELAY or (high and layer.type == "dense_rec"):
-            text = f"its {delays.size} axonal delays run from {low:g} to {high:g} steps; one delay of 0 to {MAX_DELAY}"
-            fix = "train with a delay per layer (max_delay and shared delays), or without delays"
-            raise error("RV147", layer.place, f"{text} for the whole layer, without recurrence, is supported", fix)
-        return int(low)
+        if not 0 <= low <= high <= MAX_DELAY:
+            text = f"its {delays.size} axonal delays run from {low:g} to {high:g} steps; 0 to {MAX_DELAY} can be had"
+            raise error("RV147", layer.place, text, "train with clamped delays (max_delay)")
+        return integers(delays)
 
     def _model(self, layer: _Layer, count: int, channels: int) -> RegisterLif:
         bias = self._bias(layer, count, channels)
         if layer.neuron is None:
             self._note("RV155", layer.name, "no neurons in the file: they add up what arrives and never fire")
-            return RegisterLif(integers(-1), integers(4096), integers(2**17), bias)
+            return replace(COUNTER, bias=bias)
         limits = (("iDecay", 4096), ("vDecay", 4096), ("vThMant", SILENT_VTH))
         read = {name: _register(layer.neuron, name, high, count, channels) for name, high in limits}
         return RegisterLif(integers(read["iDecay"] - 1), read["vDecay"], read["vThMant"], bias)
@@ -267,8 +313,6 @@ def _layer(number: int, group: Group) -> _Layer:
     neuron = Fields(held, f"{place} ({kind}), neuron", "RV142", "RV148", _FIX) if held else None
     if neuron is not None:
         _check_neuron(neuron)
-    elif kind == "input":
-        raise error("RV144", place, "an input layer needs the neurons that its bias drives", _FIX)
     return _Layer(number, kind, fields, neuron)
 
 
@@ -292,6 +336,13 @@ def _register(neuron: Fields, name: str, high: int, count: int, channels: int) -
     if values.size not in (1, channels, count) or not legal:
         raise neuron.bad(name, f"is {values[:4].tolist()}, not 1 or {count} whole numbers from 0 to {high}")
     return _per_neuron(integers(values), count)
+
+
+def _spread_delays(layer: _Layer, delays: IntArray, shape: Shape) -> IntArray:
+    """One delay per neuron from one for all, one per channel or one per neuron."""
+    if delays.size not in (1, shape[0], size(shape)):
+        raise layer.fields.bad("delay", f"has {delays.size} values for {size(shape)} neurons in {shape[0]} channels")
+    return np.repeat(delays.reshape(-1), size(shape) // delays.size)
 
 
 def _per_neuron(values: IntArray, count: int) -> IntArray:

@@ -107,9 +107,9 @@ class _Run:
         name = population.name
         read = name == self.chip.readout.node
         wanted: dict[str, Ints] = {}
-        if "spikes" in self.record or (read and self.chip.readout.kind == "spike_count"):
+        if "spikes" in self.record or (read and self.chip.readout.reads_spikes):
             wanted["spikes"] = sent
-        if "membrane" in self.record or (read and self.chip.readout.kind != "spike_count"):
+        if "membrane" in self.record or (read and not self.chip.readout.reads_spikes):
             wanted["membrane"] = membrane
         if "states" in self.record:
             wanted |= {f"state {s}": v for s, v in self.states[name].items()}
@@ -145,7 +145,7 @@ def _recording(run_: _Run, seconds: float) -> Recording:
         for p in chip.populations
     }
     read = shaped[chip.readout.node]
-    outputs = read["spikes" if chip.readout.kind == "spike_count" else "membrane"]
+    outputs = read["spikes" if chip.readout.reads_spikes else "membrane"]
     stats = {p.name: LayerStats(p.size, run_.sent_count[p.name], run_.operations[p.name]) for p in chip.populations}
     states = {
         name: {k.removeprefix("state "): v for k, v in kept.items() if k.startswith("state ")}

@@ -69,12 +69,18 @@ class Recording:
 
 
 def predict(readout: Readout, outputs: NDArray[Any]) -> NDArray[np.int64]:
-    """(samples,) class by ``readout`` from ``outputs`` (samples, steps, *shape); ties go to the lowest index."""
+    """(samples,) class by ``readout`` from ``outputs`` (samples, steps, *shape); ties go to the lowest index.
+
+    By "first_spike", a neuron that never fires comes after all that do: where none fires, the answer is 0.
+    """
     flat = outputs.reshape(outputs.shape[0], outputs.shape[1], -1)
     if readout.kind == "last_membrane":
         score = flat[:, -1]
     elif readout.kind == "max_membrane":
         score = flat.max(axis=1)
+    elif readout.kind == "first_spike":
+        fired = flat != 0
+        score = np.where(fired.any(axis=1), -fired.argmax(axis=1), -flat.shape[1])
     else:
         score = flat.sum(axis=1)
     return np.asarray(score.argmax(axis=1), dtype=np.int64)

@@ -107,7 +107,7 @@ def run(network: Network, inputs: Values, record: Records = ()) -> Recording:
             membrane[name][:, t] = membranes[name].reshape(cut)
             for s, value in run_.populations[name].states.items() if "states" in record else ():
                 states[name][s][:, t] = value.reshape(cut)
-    read = spikes if network.readout.kind == "spike_count" else membrane
+    read = spikes if network.readout.reads_spikes else membrane
     outputs = read[network.readout.node]
     stats = {n: LayerStats(int(np.prod(shapes[n][2:])), int(np.count_nonzero(s)), 0) for n, s in spikes.items()}
     return Recording(

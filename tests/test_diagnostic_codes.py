@@ -4,7 +4,16 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("compiler", "frontends/nir", "frontends/torch", "runtimes", "targets", "src/ranvier/cli")
+PARTS = (
+    "compiler",
+    "frontends/conversion",
+    "frontends/nir",
+    "frontends/onnx",
+    "frontends/torch",
+    "runtimes",
+    "targets",
+    "src/ranvier/cli",
+)
 
 
 def codes(part: str) -> set[str]:

@@ -1,7 +1,11 @@
 """Composition of two linear layers into one, in the cheapest form that is exact."""
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ranvier.compiler.ir.arrays import Shape, size
 from ranvier.compiler.ir.linear import Conv, Dense, Linear, Reshape, Scale, Sparse, Synapse
 from ranvier.compiler.ir.matrix import Matrix, linear_matrix
 
@@ -17,6 +21,8 @@ def compose(first: Linear, second: Linear) -> Linear:
         return second
     if isinstance(second, Reshape):
         return first
+    if _drops(first) or _drops(second):
+        return _reduced(first, second)
     if isinstance(second, Scale) and isinstance(first, Dense | Conv):
         scaled = _scale_outputs(first, second)
         if scaled is not None:
@@ -30,6 +36,12 @@ def compose(first: Linear, second: Linear) -> Linear:
     if isinstance(first, Conv) and isinstance(second, Conv) and _kernels_compose(first, second):
         return _compose_kernels(first, second)
     return sparse_layer(_main_name(first, second), linear_matrix(second) @ linear_matrix(first), second.out_shape)
+
+
+def selection(name: str, kept: NDArray[np.bool_], shape: Shape) -> Sparse:
+    """Lets the elements ``kept`` (flat) of a frame of ``shape`` pass, and zeros in the place of the others."""
+    columns = np.flatnonzero(kept)
+    return Sparse(name, np.ones(columns.size), columns, np.concatenate([[0], np.cumsum(kept)]), kept.size, shape)
 
 
 def sparse_layer(name: str, matrix: Matrix, out_shape: tuple[int, ...]) -> Sparse:
@@ -46,6 +58,21 @@ def as_synapse(op: Linear) -> Synapse:
     if isinstance(op, Dense | Sparse | Conv):
         return op
     return sparse_layer(op.name, linear_matrix(op), op.out_shape)
+
+
+def _drops(op: Linear) -> bool:
+    """Whether ``op`` passes some elements of its input in their places, and no others: one branch of a delay."""
+    if not isinstance(op, Sparse) or op.in_size != size(op.out_shape) or op.data.size >= op.in_size:
+        return False
+    rows = np.repeat(np.arange(op.in_size), np.diff(op.indptr))
+    return bool(np.all(op.data == 1.0)) and bool(np.array_equal(rows, op.indices))
+
+
+def _reduced(first: Linear, second: Linear) -> Sparse:
+    """The product as a sparse matrix; integer weights keep their grid, because they are the same numbers."""
+    kept = first if _drops(second) else second
+    made = sparse_layer(kept.name, linear_matrix(second) @ linear_matrix(first), second.out_shape)
+    return replace(made, grid=getattr(kept, "grid", None))
 
 
 def _main_name(first: Linear, second: Linear) -> str:

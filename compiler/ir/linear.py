@@ -101,6 +101,47 @@ class Conv:
 
 
 @dataclass(frozen=True, eq=False)
+class ConvTranspose:
+    """Transposed convolution as in torch, over one or two spatial axes: the transpose of a ``Conv``'s matrix.
+
+    ``weight`` (in channels, out channels / groups, *kernel), ``bias`` (out channels,) or None, ``in_shape``
+    (in channels, *spatial). ``padding`` per axis is cut from both ends of the result, ``output_padding`` is added to
+    its far end.
+    """
+
+    name: str
+    weight: FloatArray
+    in_shape: Shape
+    bias: FloatArray | None = None
+    stride: Shape = (1, 1)
+    padding: Shape = (0, 0)
+    output_padding: Shape = (0, 0)
+    dilation: Shape = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    @property
+    def in_size(self) -> int:
+        """Length of the flat input."""
+        return size(self.in_shape)
+
+    @property
+    def kernel(self) -> Shape:
+        """Spatial shape of the kernel."""
+        return tuple(self.weight.shape[2:])
+
+    @property
+    def out_shape(self) -> Shape:
+        """(out channels, *spatial), each ``(n - 1) stride - 2 padding + dilation (k - 1) + output_padding + 1``."""
+        sizes = zip(self.in_shape[1:], self.stride, self.padding, strict=True)
+        rest = zip(self.dilation, self.kernel, self.output_padding, strict=True)
+        spatial = ((n - 1) * s - 2 * p + d * (k - 1) + o + 1 for (n, s, p), (d, k, o) in zip(sizes, rest, strict=True))
+        return (self.weight.shape[1] * self.groups, *spatial)
+
+
+@dataclass(frozen=True, eq=False)
 class Pool:
     """Sum or average over windows of each channel; padding counts as zeros in the average."""
 
@@ -174,9 +215,9 @@ class Reshape:
         return size(self.in_shape)
 
 
-Linear = Dense | Sparse | Conv | Pool | Scale | Reshape
+Linear = Dense | Sparse | Conv | ConvTranspose | Pool | Scale | Reshape
 Synapse = Dense | Sparse | Conv
-LINEAR = (Dense, Sparse, Conv, Pool, Scale, Reshape)
+LINEAR = (Dense, Sparse, Conv, ConvTranspose, Pool, Scale, Reshape)
 SYNAPSES = (Dense, Sparse, Conv)
 
 
@@ -185,7 +226,7 @@ def _windows(spatial: Shape, kernel: Shape, op: Conv | Pool) -> Shape:
     return tuple((n + lo + hi - d * (k - 1) - 1) // s + 1 for n, k, s, (lo, hi), d in axes)
 
 
-def _freeze(op: Dense | Conv) -> None:
+def _freeze(op: Dense | Conv | ConvTranspose) -> None:
     object.__setattr__(op, "weight", floats(op.weight))
     if op.bias is not None:
         object.__setattr__(op, "bias", floats(op.bias))

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from ranvier.compiler.ir.arrays import FloatArray, Shape, size
 from ranvier.compiler.ir.chip import ChipSynapse, ConvSynapse, DenseSynapse
-from ranvier.compiler.ir.linear import Conv, Dense, Linear, Pool, Reshape, Scale, Sparse
+from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Reshape, Scale, Sparse
 
 Matrix: TypeAlias = Any
 """A scipy ``csr_array``; scipy carries no types."""
@@ -22,6 +22,10 @@ def linear_matrix(op: Linear) -> Matrix:
         return sparse.csr_array((op.data, op.indices, op.indptr), shape=(size(op.out_shape), op.in_size))
     if isinstance(op, Conv):
         return conv_matrix(op.weight, op.in_shape, op.out_shape, op.stride, op.padding, op.dilation, op.groups)
+    if isinstance(op, ConvTranspose):
+        pads = tuple((p, p) for p in op.padding)
+        back = conv_matrix(op.weight, op.out_shape, op.in_shape, op.stride, pads, op.dilation, op.groups)
+        return sparse.csr_array(back.T)
     if isinstance(op, Pool):
         value = 1.0 if op.kind == "sum" else 1.0 / size(op.kernel)
         weight = np.full((op.in_shape[0], 1, *op.kernel), value)

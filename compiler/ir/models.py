@@ -1,18 +1,36 @@
 """From a neuron model to what executors run: its step program, parameters and initial state.
 
-A new kind of neuron is one dataclass in ``neurons.py``, one step function in ``programs.py``, and one row here.
+A new kind of neuron is one dataclass in ``neuron_kinds.py``, one step function in ``neuron_steps/``, and one row in
+``FORMS`` here; the passes find the rest in that row. Only the LIF family has registers of its own
+(``compiler/passes/fit_lif.py``).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranvier.compiler.ir.neurons import PARAMETERS, Lif, NeuronModel, RegisterLif
+from ranvier.compiler.ir.arrays import FloatArray
+from ranvier.compiler.ir.neuron_steps.adaptive import adaptive_lif, feedback_lif
+from ranvier.compiler.ir.neuron_steps.compartments import two_compartment
+from ranvier.compiler.ir.neuron_steps.resonators import resonate
+from ranvier.compiler.ir.neuron_steps.sigma_delta import sigma_delta
+from ranvier.compiler.ir.neurons import (
+    PARAMETERS,
+    AdaptiveLif,
+    FeedbackLif,
+    Lif,
+    NeuronModel,
+    RegisterLif,
+    Resonator,
+    SigmaDelta,
+    TwoCompartment,
+    array_fields,
+)
 from ranvier.compiler.ir.programs import Features, chip_lif, features, float_lif
-from ranvier.compiler.ir.steps import StepProgram
+from ranvier.compiler.ir.steps import Domain, StepProgram
 
 Values = NDArray[Any]
 
@@ -24,6 +42,44 @@ class Realised:
     program: StepProgram
     params: Mapping[str, Values]
     initial: Mapping[str, Values]
+
+
+def _nothing(_model: Any) -> Mapping[str, FloatArray]:
+    return {}
+
+
+def _drive(_model: Any) -> str:
+    return "drive"
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the passes need to know of a model whose program stands in one text for floats and integers.
+
+    ``program(model, domain, scale)``: the step program; ``scale`` is the population's, in integers.
+    ``entry(model)``: the parameter that a constant in front of the neuron, times the gain, adds to.
+    ``start``: initial states that are parameters of the model. ``derived(model)``: bounds of states in membrane units
+    that follow from parameters alone. ``message(model)``: (integers per unit, bits) of the numbers it sends, (0, 0)
+    if it sends spikes.
+    """
+
+    program: Callable[[Any, Domain, float], StepProgram]
+    entry: Callable[[Any], str] = _drive
+    start: Mapping[str, str] = field(default_factory=dict)
+    derived: Callable[[Any], Mapping[str, FloatArray]] = _nothing
+    message: Callable[[Any], tuple[float, int]] = lambda _model: (0.0, 0)
+
+
+def multipliers(model: Any) -> tuple[str, ...]:
+    """The parameters of ``model`` that multiply a state, and so have no unit."""
+    arrays = array_fields(model)
+    return tuple(f.name for f in fields(model) if f.name in arrays and f.metadata)
+
+
+def levels(model: Any) -> tuple[str, ...]:
+    """The parameters of ``model`` in membrane units."""
+    apart = multipliers(model)
+    return tuple(name for name in array_fields(model) if name not in apart)
 
 
 def realised(model: NeuronModel) -> Realised:
@@ -51,4 +107,59 @@ def _registers(model: Any) -> Realised:
     return Realised(program, params, {state.name: np.zeros((), np.int64) for state in program.states})
 
 
-REALISED: Mapping[type, Callable[[Any], Realised]] = {Lif: _lif, RegisterLif: _registers}
+def _formed(model: Any) -> Realised:
+    form = FORMS[type(model)]
+    program, zero = form.program(model, "float", 1.0), np.zeros(())
+    starts = {state.name: form.start.get(state.name) for state in program.states}
+    return Realised(
+        program,
+        {name: getattr(model, name) for name in program.params},
+        {state: zero if name is None else getattr(model, name) for state, name in starts.items()},
+    )
+
+
+def _adaptive(model: AdaptiveLif, domain: Domain, _scale: float) -> StepProgram:
+    return adaptive_lif(domain, model.compare, model.reset, model.has_current, model.has_refractory)
+
+
+def _largest_adaptation(model: AdaptiveLif) -> Mapping[str, FloatArray]:
+    """Where z and r settle if the neuron fires in every step (r: if z stays at its largest)."""
+    z = np.abs(model.adaptation) / np.maximum(1.0 - model.keep_adaptation, 1e-3)
+    r = np.abs(model.refractory) * (np.abs(model.threshold) + z)
+    return {"z": z, "r": r / np.maximum(1.0 - model.keep_refractory, 1e-3)}
+
+
+def _feedback(model: FeedbackLif, domain: Domain, _scale: float) -> StepProgram:
+    return feedback_lif(domain, model.compare, model.rectify)
+
+
+def _compartments(model: TwoCompartment, domain: Domain, _scale: float) -> StepProgram:
+    return two_compartment(domain, model.compare, model.reset)
+
+
+def _resonator(model: Resonator, domain: Domain, _scale: float) -> StepProgram:
+    return resonate(domain, model.compare, model.fires, model.reset)
+
+
+def _sigma_delta(model: SigmaDelta, domain: Domain, scale: float) -> StepProgram:
+    if domain == "float":
+        return sigma_delta(domain, model.compare, model.activation, model.integrate)
+    shift = max(round(float(np.log2(scale / model.message_scale))), 0)
+    return sigma_delta(domain, model.compare, model.activation, model.integrate, shift, model.message_bits)
+
+
+FORMS: Mapping[type, Form] = {
+    AdaptiveLif: Form(
+        _adaptive, lambda m: "current_drive" if m.has_current else "drive", {"v": "initial"}, _largest_adaptation
+    ),
+    FeedbackLif: Form(_feedback, lambda _model: "current_drive"),
+    TwoCompartment: Form(_compartments, start={"v": "initial"}),
+    Resonator: Form(_resonator),
+    SigmaDelta: Form(_sigma_delta, message=lambda m: (m.message_scale, m.message_bits)),
+}
+
+REALISED: Mapping[type, Callable[[Any], Realised]] = {
+    Lif: _lif,
+    RegisterLif: _registers,
+    **dict.fromkeys(FORMS, _formed),
+}

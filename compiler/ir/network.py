@@ -10,7 +10,7 @@ from ranvier.compiler.ir.linear import LINEAR, Linear
 from ranvier.compiler.ir.neurons import NeuronModel
 
 Coding = Literal["spikes", "current"]
-ReadoutKind = Literal["spike_count", "last_membrane", "max_membrane", "sum_membrane"]
+ReadoutKind = Literal["spike_count", "first_spike", "last_membrane", "max_membrane", "sum_membrane"]
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,20 @@ class Edge:
 
 @dataclass(frozen=True)
 class Readout:
-    """How the answer is read: from population ``node``, by spike count or by its membrane before reset.
+    """How the answer is read: from population ``node``, by its spikes or by its membrane before reset.
 
-    The prediction is the argmax over the flattened population of the spike count over all steps, or of
-    the last, the maximal or the summed membrane.
+    The prediction is the argmax over the flattened population of the spike count over all steps (the same as of the
+    rate), or of the last, the maximal or the summed membrane; or the neuron whose first spike comes earliest
+    ("first_spike", silent neurons last). Ties go to the lowest index.
     """
 
     node: str
     kind: ReadoutKind = "spike_count"
+
+    @property
+    def reads_spikes(self) -> bool:
+        """Whether spikes decide, and not the membrane."""
+        return self.kind in ("spike_count", "first_spike")
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,45 @@
-"""Neuron models: the parameters of a population, in the source framework's units or in registers."""
+"""Neuron models: the parameters of a population, in the source framework's units or in registers.
 
+The leaky integrate-and-fire family stands here, the other kinds in ``neuron_kinds.py``.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from ranvier.compiler.ir.arrays import FloatArray, IntArray, compact, floats, integers
+from ranvier.compiler.ir.neuron_base import Compare, Reset, array_fields, freeze
+from ranvier.compiler.ir.neuron_kinds import (
+    AdaptiveLif,
+    FeedbackLif,
+    Resonator,
+    SigmaDelta,
+    TwoCompartment,
+    lm_h,
+    resonator,
+    tc_lif,
+)
 
-Compare = Literal[">", ">="]
-Reset = Literal["none", "value", "subtract"]
+__all__ = [
+    "PARAMETERS",
+    "READABLE",
+    "UNLIMITED",
+    "AdaptiveLif",
+    "Compare",
+    "FeedbackLif",
+    "Lif",
+    "NeuronModel",
+    "RegisterLif",
+    "Reset",
+    "Resonator",
+    "SigmaDelta",
+    "TwoCompartment",
+    "array_fields",
+    "lm_h",
+    "resonator",
+    "tc_lif",
+]
 UNLIMITED = 0
 
 
@@ -23,12 +54,13 @@ class Lif:
     Per step, with ``x`` the weighted input of this step::
 
         i = keep_current * i + x + current_drive
-        h = keep_membrane * v + gain * i + drive
+        h = keep_membrane * v + gain * i + drive                  (late_current: with i before this step)
         th = 2 * threshold where v > threshold else threshold     (late_guard; else threshold)
         fire = h > th  (or >=), and not refractory (then h = v)
         n = fire, or min(floor(h / th), max_spikes) where fire    (max_spikes != 1; 0 is unlimited)
         v = h | reset_value where fire | h - n * reset_amount     (reset none | value | subtract)
         v = max(v, floor)                                         (floor not None)
+        i = 0 where refractory (block_input), 0 where fire        (reset_current)
 
     Parameters are float64 arrays of shape ``()`` or ``(neurons,)`` in the units of the source
     framework; ``refractory`` is a number of silent steps; ``initial`` is ``v`` before the first step.
@@ -49,15 +81,17 @@ class Lif:
     refractory: int = 0
     floor: float | None = None
     initial: FloatArray = field(default_factory=lambda: _f(0.0))
+    late_current: bool = False
+    reset_current: bool = False
+    block_input: bool = False
 
     def __post_init__(self) -> None:
-        for name in PARAMETERS:
-            object.__setattr__(self, name, compact(floats(getattr(self, name))))
+        freeze(self)
 
     @property
     def has_current(self) -> bool:
         """Whether the synaptic current is carried from step to step."""
-        return bool(np.any(self.keep_current != 0.0))
+        return self.late_current or bool(np.any(self.keep_current != 0.0))
 
 
 PARAMETERS = (
@@ -91,5 +125,21 @@ class RegisterLif:
         for name in ("du", "dv", "vth", "bias"):
             object.__setattr__(self, name, compact(integers(getattr(self, name))))
 
+    @property
+    def threshold(self) -> FloatArray:
+        """The threshold in membrane units."""
+        return floats(self.vth * 64)
 
-NeuronModel = Lif | RegisterLif
+
+NeuronModel = Lif | RegisterLif | AdaptiveLif | FeedbackLif | TwoCompartment | Resonator | SigmaDelta
+
+READABLE: Mapping[type, str] = {
+    Lif: "leaky integrate-and-fire",
+    RegisterLif: "registers of a Loihi neuron",
+    AdaptiveLif: "an adaptive threshold",
+    FeedbackLif: "adaptation by a feedback current (lpRNN)",
+    TwoCompartment: "two compartments (TC-LIF, LM-H)",
+    Resonator: "resonate-and-fire dynamics",
+    SigmaDelta: "sigma-delta coding",
+}
+"""What each model is, in words for reports."""

@@ -5,15 +5,24 @@ from functools import lru_cache
 
 import numpy as np
 
+from ranvier.compiler.ir.neuron_steps.arithmetic import DECAY_BITS, DECAY_UNITY, INPUT_SHIFT, STATE_BITS, STATE_MAX
 from ranvier.compiler.ir.neurons import UNLIMITED, Compare, Lif, Reset
 from ranvier.compiler.ir.steps import StepProgram
 from ranvier.compiler.ir.trace import Trace, Value
 
-STATE_BITS = 24
-STATE_MAX = 2 ** (STATE_BITS - 1) - 1
-DECAY_BITS = 12
-DECAY_UNITY = 2**DECAY_BITS
-INPUT_SHIFT = 6
+__all__ = [
+    "CUBA_LIF",
+    "DECAY_BITS",
+    "DECAY_UNITY",
+    "INPUT_SHIFT",
+    "STATE_BITS",
+    "STATE_MAX",
+    "Features",
+    "chip_features",
+    "chip_lif",
+    "features",
+    "float_lif",
+]
 CUBA_LIF = "loihi.cuba_lif"
 
 
@@ -33,6 +42,9 @@ class Features:
     refractory: bool = False
     floor: bool = False
     full_width: bool = False
+    late_current: bool = False
+    reset_current: bool = False
+    block_input: bool = False
 
     @property
     def stock(self) -> bool:
@@ -51,6 +63,9 @@ def features(model: Lif) -> Features:
         model.late_guard,
         model.refractory > 0,
         model.floor is not None,
+        late_current=model.late_current,
+        reset_current=model.reset_current,
+        block_input=model.block_input,
     )
 
 
@@ -73,11 +88,13 @@ def float_lif(f: Features) -> StepProgram:
     i = t.input
     updates: dict[str, Value] = {}
     if f.current:
-        i = t.param("keep_current") * t.state("u") + t.input
+        before = t.state("u")
+        i = t.param("keep_current") * before + t.input
     if f.current_drive:
         i = i + t.param("current_drive")
     if f.current:
         updates["u"] = i
+        i = before if f.late_current else i
     h = t.param("keep_membrane") * v + t.param("gain") * i + t.param("drive")
     return _fire_and_reset(t, f, v, h, t.param("threshold"), updates)
 
@@ -97,7 +114,8 @@ def chip_lif(f: Features) -> StepProgram:
     kept_u = t.op("mul_shift", u, t.op("sub", DECAY_UNITY - 1, t.param("du")), DECAY_BITS)
     new_u = t.op("wrap_once", t.op("wrap", kept_u + arriving, 32), STATE_BITS)
     kept_v = t.op("mul_shift", v, t.op("sub", DECAY_UNITY, t.param("dv")), DECAY_BITS)
-    charged = t.op("wrap", t.op("wrap", kept_v + new_u, 32) + t.param("bias"), 32)
+    current = u if f.late_current else new_u
+    charged = t.op("wrap", t.op("wrap", kept_v + current, 32) + t.param("bias"), 32)
     h = t.op("clip", charged, -STATE_MAX, STATE_MAX)
     threshold = t.param("vth") << INPUT_SHIFT if f.stock else t.param("threshold")
     return _fire_and_reset(t, f, v, h, threshold, {"u": new_u})
@@ -121,6 +139,10 @@ def _fire_and_reset(
     new_v = _reset(t, f, h, fire, count)
     if f.floor:
         new_v = t.op("maximum", new_v, t.param("floor"))
+    if f.block_input and held is not None and "u" in updates:
+        updates["u"] = t.where(held, 0, updates["u"])
+    if f.reset_current and "u" in updates:
+        updates["u"] = t.where(fire, 0, updates["u"])
     if f.refractory:
         updates["rest"] = t.where(fire, t.param("refractory"), t.op("maximum", rest - 1, 0))
     return t.finish(updates | {"v": new_v}, spikes=count, membrane=h, graded=f.max_spikes != 1)
@@ -155,4 +177,5 @@ def _name(base: str, f: Features) -> str:
         "floor" if f.floor else "",
     ]
     extras += ["full_width" if f.full_width else ""]
+    extras += [name for name in ("late_current", "reset_current", "block_input") if getattr(f, name)]
     return ".".join([base, *filter(None, extras)])

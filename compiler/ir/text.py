@@ -25,8 +25,9 @@ KINDS: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (
         network.Network, network.Input, network.Neurons, network.Edge, network.Readout, network.Payload,
-        network.Observed, network.Note, neurons.Lif, neurons.RegisterLif,
-        linear.Dense, linear.Sparse, linear.Conv, linear.Pool, linear.Scale,
+        network.Observed, network.Note, neurons.Lif, neurons.RegisterLif, neurons.AdaptiveLif, neurons.FeedbackLif,
+        neurons.TwoCompartment, neurons.Resonator, neurons.SigmaDelta,
+        linear.Dense, linear.Sparse, linear.Conv, linear.ConvTranspose, linear.Pool, linear.Scale,
         linear.Reshape, linear.Grid,
         steps.StepProgram, steps.Op, steps.State,
         chip.ChipNetwork, chip.Port, chip.Population, chip.Connection, chip.DenseSynapse,
@@ -99,6 +100,14 @@ def _join(opening: str, parts: list[str], closing: str, indent: str) -> str:
 def _hints(kind: type) -> Mapping[str, Any]:
     hints = get_type_hints(kind)
     return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
+
+
+@lru_cache
+def _required(kind: type) -> frozenset[str]:
+    """The fields without a default: a text written before a field existed still reads."""
+    missing = dataclasses.MISSING
+    fields = dataclasses.fields(kind)
+    return frozenset(f.name for f in fields if f.default is missing and f.default_factory is missing)
 
 
 @dataclass
@@ -218,9 +227,9 @@ class _Parser:
                 self.expect(")")
                 break
         expected = _hints(kind)
-        if set(values) != set(expected):
+        if not _required(kind) <= set(values) <= set(expected):
             raise self.fail(f"{name} takes {sorted(expected)}, found {sorted(values)}")
-        wrong = [f for f, hint in expected.items() if not _matches(values[f], hint)]
+        wrong = [f for f, value in values.items() if not _matches(value, expected[f])]
         if wrong:
             raise self.fail(f"{name}.{wrong[0]} cannot be {values[wrong[0]]!r:.60}")
         try:

@@ -5,7 +5,7 @@ not meet, NaN weights) or a bug of a pass; both are reported with the node's nam
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from numpy.typing import NDArray
 
@@ -13,7 +13,7 @@ from ranvier.compiler.diagnostics import Diagnostic, RanvierError
 from ranvier.compiler.ir.arrays import size
 from ranvier.compiler.ir.chip import ChipNetwork, Connection, SparseSynapse
 from ranvier.compiler.ir.linear import SYNAPSES, Conv, Dense, Sparse
-from ranvier.compiler.ir.network import Input, Network, Neurons
+from ranvier.compiler.ir.network import Input, Network, Neurons, ReadoutKind
 from ranvier.compiler.ir.order import loop_without_delay
 from ranvier.compiler.ir.steps import problems
 from ranvier.compiler.ir.wellformed import malformed, malformed_population, malformed_synapse
@@ -60,6 +60,9 @@ def _references(n: Network) -> list[Diagnostic]:
     if not isinstance(n.by_name.get(n.readout.node), Neurons):
         fix = "end the network with spiking or integrating neurons"
         found.append(_bad("RV314", n.readout.node, "the readout is no population of neurons of the network", fix))
+    if n.readout.kind not in get_args(ReadoutKind):
+        fix = f"use one of {', '.join(get_args(ReadoutKind))}"
+        found.append(_bad("RV365", n.readout.node, f"there is no readout {n.readout.kind!r}", fix))
     return found
 
 

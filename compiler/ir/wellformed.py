@@ -1,14 +1,15 @@
 """Whether one node or synapse, taken alone, means anything: array ranks, lengths, positive sizes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from ranvier.compiler.ir.arrays import IntArray, Shape, size
 from ranvier.compiler.ir.chip import ChipSynapse, ConvSynapse, DenseSynapse, Population, SparseSynapse
-from ranvier.compiler.ir.linear import Conv, Dense, Linear, Pool, Scale, Sparse
+from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Scale, Sparse
 from ranvier.compiler.ir.network import Input, Neurons, Node
-from ranvier.compiler.ir.neurons import PARAMETERS, Lif
+from ranvier.compiler.ir.neurons import Lif, SigmaDelta, array_fields
 
 MAX_ELEMENTS = 2**31
 
@@ -30,19 +31,35 @@ def _bad_shape(name: str, shape: Shape) -> Iterator[str]:
 
 
 def _bad_model(node: Neurons) -> Iterator[str]:
-    names = PARAMETERS if isinstance(node.model, Lif) else ("du", "dv", "vth", "bias")
-    for name in names:
+    for name in array_fields(node.model):
         values = getattr(node.model, name)
         if values.shape not in ((), (size(node.shape),)):
             yield f"{name} has shape {values.shape} for {size(node.shape)} neurons"
         finite = values[np.isfinite(values)]
         if finite.size < values.size and not (name == "threshold" and bool((values[~np.isfinite(values)] > 0).all())):
             yield f"{name} contains NaN or infinity"
-    if isinstance(node.model, Lif):
-        if node.model.refractory < 0 or node.model.max_spikes < 0:
-            yield "the refractory time and the number of spikes cannot be negative"
-        if node.model.floor is not None and not np.isfinite(node.model.floor):
-            yield "the floor is not finite"
+    yield from MODEL_CHECKS.get(type(node.model), _no_check)(node.model)
+
+
+def _no_check(_model: Any) -> Iterator[str]:
+    yield from ()
+
+
+def _bad_lif(model: Any) -> Iterator[str]:
+    if model.refractory < 0 or model.max_spikes < 0:
+        yield "the refractory time and the number of spikes cannot be negative"
+    if model.floor is not None and not np.isfinite(model.floor):
+        yield "the floor is not finite"
+
+
+def _bad_messages(model: Any) -> Iterator[str]:
+    if bool(np.any(model.threshold < 0)):
+        yield "the threshold of a change is negative"
+    if not (np.isfinite(model.message_scale) and model.message_scale >= 0 and 0 <= model.message_bits <= 32):
+        yield f"messages of {model.message_bits} bits and {model.message_scale} integers per unit"
+
+
+MODEL_CHECKS: Mapping[type, Callable[[Any], Iterator[str]]] = {Lif: _bad_lif, SigmaDelta: _bad_messages}
 
 
 def _bad_linear(op: Linear) -> Iterator[str]:
@@ -54,6 +71,8 @@ def _bad_linear(op: Linear) -> Iterator[str]:
         yield from _bad_dense(op)
     elif isinstance(op, Conv | Pool):
         yield from _bad_windows(op)
+    elif isinstance(op, ConvTranspose):
+        yield from _bad_transposed(op)
     elif isinstance(op, Sparse):
         yield from _bad_shape("output", op.out_shape)
         yield from bad_rows(op.indices, op.indptr, op.data.shape, size(op.out_shape), op.in_size)
@@ -87,6 +106,27 @@ def _bad_windows(op: Conv | Pool) -> Iterator[str]:
             yield f"{op.in_shape[0]} input channels, {op.groups} groups, weight {op.weight.shape}"
         if op.bias is not None and op.bias.shape != (outputs,):
             yield f"the bias has shape {op.bias.shape} for {outputs} channels"
+    yield from _bad_shape("output", op.out_shape)
+
+
+def _bad_transposed(op: ConvTranspose) -> Iterator[str]:
+    axes = len(op.in_shape) - 1
+    given = {n: getattr(op, n) for n in ("kernel", "stride", "dilation", "padding", "output_padding")}
+    if axes not in (1, 2) or any(len(values) != axes for values in given.values()):
+        yield f"{axes} spatial axes, but {', '.join(f'{k} {v}' for k, v in given.items())}"
+        return
+    if (
+        min(*op.in_shape, *op.kernel, *op.stride, *op.dilation, op.groups) < 1
+        or min(*op.padding, *op.output_padding) < 0
+    ):
+        yield "shape, kernel, stride, dilation and groups must be positive, padding not negative"
+        return
+    if op.weight.shape[0] != op.in_shape[0] or op.in_shape[0] % op.groups:
+        yield f"{op.in_shape[0]} input channels, {op.groups} groups, weight {op.weight.shape}"
+    if any(o >= max(s, d) for o, s, d in zip(op.output_padding, op.stride, op.dilation, strict=True)):
+        yield f"the output padding {op.output_padding} reaches stride {op.stride} and dilation {op.dilation}"
+    if op.bias is not None and op.bias.shape != (op.out_shape[0],):
+        yield f"the bias has shape {op.bias.shape} for {op.out_shape[0]} channels"
     yield from _bad_shape("output", op.out_shape)
 
 

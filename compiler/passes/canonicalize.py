@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ranvier.compiler.ir.linear import Conv, Pool
+from ranvier.compiler.ir.linear import Conv, ConvTranspose, Pool
 from ranvier.compiler.ir.network import Network, Node
 
 
@@ -12,6 +12,8 @@ from ranvier.compiler.ir.network import Network, Node
 class Canonicalize:
     """Pools become depthwise convolutions, one-axis convolutions two-axis ones of height 1.
 
+    A transposed convolution without stride is a convolution with the kernel turned round, its channels exchanged;
+    with a stride it stays what it is, and becomes a sparse matrix when it is folded.
     Values do not change: a sum pool is a convolution with ones, an average pool one with 1 / window size.
     """
 
@@ -23,6 +25,8 @@ class Canonicalize:
 def _canonical(node: Node) -> Node:
     if isinstance(node, Pool):
         node = _depthwise(node)
+    if isinstance(node, ConvTranspose) and max(node.stride) == 1:
+        node = _turned(node)
     if isinstance(node, Conv) and len(node.in_shape) == 2:
         return _widened(node)
     return node
@@ -43,6 +47,19 @@ def _depthwise(pool: Pool) -> Conv:
         groups=channels,
         grid=None,
     )
+
+
+def _turned(op: ConvTranspose) -> Conv | ConvTranspose:
+    """``op`` of stride 1 as a convolution; as it is where its result is cut shorter than its kernel reaches."""
+    reach = [d * (k - 1) - p for d, k, p in zip(op.dilation, op.kernel, op.padding, strict=True)]
+    if min(reach) < 0:
+        return op
+    channels, per_group = op.weight.shape[:2]
+    kernel = np.flip(op.weight, axis=tuple(range(2, op.weight.ndim)))
+    grouped = kernel.reshape(op.groups, channels // op.groups, per_group, *op.kernel).swapaxes(1, 2)
+    weight = grouped.reshape(op.groups * per_group, channels // op.groups, *op.kernel)
+    padding = tuple((r, r + extra) for r, extra in zip(reach, op.output_padding, strict=True))
+    return Conv(op.name, weight, op.in_shape, op.bias, op.stride, padding, op.dilation, op.groups)
 
 
 def _widened(conv: Conv) -> Conv:

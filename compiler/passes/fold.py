@@ -1,7 +1,8 @@
 """Fold: everything between two populations becomes one synapse, every constant a drive of the neurons."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from ranvier.compiler.ir.arrays import FloatArray, integers, size
 from ranvier.compiler.ir.compose import as_synapse, compose
 from ranvier.compiler.ir.linear import Conv, Dense, Linear, Reshape, Sparse, Synapse
 from ranvier.compiler.ir.matrix import linear_matrix, linear_offset
+from ranvier.compiler.ir.models import FORMS
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node
-from ranvier.compiler.ir.neurons import RegisterLif
+from ranvier.compiler.ir.neurons import Lif, NeuronModel, RegisterLif
 
 MAX_PATHS = 1000
 
@@ -127,9 +129,9 @@ def _unique(synapse: Synapse, names: set[str]) -> Synapse:
 
 def _apply_gain(synapse: Synapse, population: Neurons) -> Synapse:
     """``synapse`` with its weights multiplied by the input gain of the neurons it reaches."""
-    if isinstance(population.model, RegisterLif) or bool(np.all(population.model.gain == 1.0)):
+    gain = RULES[type(population.model)].gain(population.model)
+    if bool(np.all(gain == 1.0)):
         return synapse
-    gain = population.model.gain
     per_neuron = np.broadcast_to(gain.reshape(-1), (size(population.shape),))
     if isinstance(synapse, Dense):
         return replace(synapse, weight=synapse.weight * per_neuron[:, None])
@@ -147,15 +149,40 @@ def _unrolled(conv: Conv | Dense) -> Sparse:
 
 
 def _with_drive(population: Neurons, offset: FloatArray) -> Neurons:
-    model = population.model
-    if isinstance(model, RegisterLif):
-        return replace(population, model=_register_bias(population.name, model, offset))
+    rule = RULES[type(population.model)]
+    return replace(population, model=rule.absorb(population.name, population.model, offset))
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """How a kind of neurons takes what stands before it: ``gain(model)`` goes into the weights, and
+    ``absorb(name, model, offset)`` is the model with gain 1 and the constant ``offset`` in its drive.
+    """
+
+    gain: Callable[[Any], FloatArray]
+    absorb: Callable[[str, Any, FloatArray], NeuronModel]
+
+
+def _gain(model: Any) -> FloatArray:
+    given: FloatArray = model.gain
+    return given
+
+
+def _no_gain(_model: Any) -> FloatArray:
+    return np.ones(())
+
+
+def _lif_drive(_name: str, model: Lif, offset: FloatArray) -> Lif:
     current = model.gain * (model.current_drive + offset)
     if not model.has_current:
-        changed = replace(model, drive=model.drive + current, current_drive=np.zeros(()), gain=np.ones(()))
-    else:
-        changed = replace(model, current_drive=current, gain=np.ones(()))
-    return replace(population, model=changed)
+        return replace(model, drive=model.drive + current, current_drive=np.zeros(()), gain=np.ones(()))
+    return replace(model, current_drive=current, gain=np.ones(()))
+
+
+def _entry_drive(_name: str, model: Any, offset: FloatArray) -> NeuronModel:
+    entry = FORMS[type(model)].entry(model)
+    changed: NeuronModel = replace(model, **{entry: getattr(model, entry) + model.gain * offset}, gain=np.ones(()))
+    return changed
 
 
 def _register_bias(name: str, model: RegisterLif, offset: FloatArray) -> RegisterLif:
@@ -166,3 +193,10 @@ def _register_bias(name: str, model: RegisterLif, offset: FloatArray) -> Registe
         text = "a bias before a neuron given in registers is no whole number, or passes a slow current"
         raise error("RV363", name, text, "write the bias into the neuron's bias register")
     return replace(model, bias=integers(model.bias + 64 * np.rint(offset)))
+
+
+RULES: Mapping[type, _Rule] = {
+    Lif: _Rule(_gain, _lif_drive),
+    RegisterLif: _Rule(_no_gain, _register_bias),
+    **dict.fromkeys(FORMS, _Rule(_gain, _entry_drive)),
+}

@@ -9,9 +9,10 @@ import numpy as np
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.compiler.ir.arrays import FloatArray, size
 from ranvier.compiler.ir.linear import SYNAPSES, Conv, Grid, SignMode, Sparse, Synapse
-from ranvier.compiler.ir.network import Input, Network, Neurons, Note, Payload
-from ranvier.compiler.ir.neurons import Lif, RegisterLif
-from ranvier.compiler.ir.programs import INPUT_SHIFT, STATE_MAX, chip_features
+from ranvier.compiler.ir.network import Input, Network, Neurons, Node, Note, Payload
+from ranvier.compiler.ir.neurons import RegisterLif, SigmaDelta
+from ranvier.compiler.ir.programs import INPUT_SHIFT, STATE_MAX
+from ranvier.compiler.passes.demands import demand, sends_numbers, sent_scale
 from ranvier.targets.schema import Target
 
 UNIT = 2.0**INPUT_SHIFT
@@ -19,6 +20,7 @@ HEADROOM = 0.5
 SMALLEST_CANDIDATE = 0.6
 SAMPLE = 65_536
 MIN_LEVELS = 15
+MESSAGE_BITS = 16
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,9 @@ class Quantize:
         if isinstance(population.model, RegisterLif):
             return population.scale or 1.0, [_whole(a, population) for a in arrivals]
         top = self._largest_scale(network, population, arrivals)
+        grid = demand(population.model).grid
         scale = min(
-            _candidates(top, max((a.peak for a in arrivals), default=0.0)),
+            _on_grid(population.name, top, grid) or _candidates(top, max((a.peak for a in arrivals), default=0.0)),
             key=lambda s: self._membrane_error(population, arrivals, s),
         )
         return float(scale), [self._quantized(a, float(scale)) for a in arrivals]
@@ -89,22 +92,20 @@ class Quantize:
     def _membrane_error(self, population: Neurons, arrivals: Sequence[Arrival], scale: float) -> float:
         """Expected squared error of a step's input, plus that of the threshold, in units of the threshold."""
         model = population.model
-        assert isinstance(model, Lif)
         finite = model.threshold[np.isfinite(model.threshold)]
-        level = float(np.mean(np.abs(finite))) if finite.size else 1.0
+        level = float(np.mean(np.abs(finite))) if np.any(finite) else 1.0
         weights = sum(self._error(a, scale) for a in arrivals) / size(population.shape)
-        register = 0.0 if not chip_features(model).stock else _threshold_error(finite * scale / UNIT)
+        register = 0.0 if not demand(model).stock else _threshold_error(finite * scale / UNIT)
         return weights / level**2 + register
 
     def _largest_scale(self, network: Network, population: Neurons, arrivals: Sequence[Arrival]) -> float:
-        model = population.model
-        assert isinstance(model, Lif)
+        wanted = demand(population.model)
         full = [UNIT * self._limit(a.sign) / a.peak for a in arrivals if a.peak > 0]
         convs = [UNIT * self._limit(a.sign) / a.peak for a in arrivals if a.peak > 0 and isinstance(a.synapse, Conv)]
         bounds = [min(convs) if convs else max(full, default=UNIT)]
         registers = self.target.neuron("loihi.cuba_lif")
-        bounds.append(_fitting(STATE_MAX, model.threshold, model.reset_amount, model.reset_value, model.initial))
-        bounds.append(_fitting(registers.bias_mant.high * 2**registers.bias_exp.high, steady_drive(model)))
+        bounds.append(_fitting(STATE_MAX, *wanted.states))
+        bounds.append(_fitting(registers.bias_mant.high * 2**registers.bias_exp.high, wanted.bias))
         seen = network.observed.get(population.name)
         if seen is not None:
             bounds.append(_fitting(HEADROOM * STATE_MAX, np.array([seen.peak_membrane, seen.peak_current])))
@@ -149,20 +150,51 @@ class Quantize:
         return replace(arrival.synapse, weight=weights, grid=grid)
 
     def _with_payloads(self, network: Network) -> Network:
-        nodes = tuple(
-            replace(n, payload=self._payload(network, n)) if isinstance(n, Input) and n.coding == "current" else n
-            for n in network.nodes
-        )
+        for node in network.nodes:
+            chosen = self._with_payload(network, node)
+            if chosen is not node:
+                nodes = tuple(chosen if n.name == node.name else n for n in network.nodes)
+                network = replace(network, nodes=nodes)
         notes = [
             Note(
                 "RV385",
                 n.name,
                 f"real input is sent as integers round(x * {n.payload.scale:g}), {n.payload.bits} bits",
             )
-            for n in nodes
-            if isinstance(n, Input) and n.payload is not None
+            for n in network.inputs
+            if n.payload is not None
         ]
-        return replace(network, nodes=nodes, notes=(*network.notes, *notes))
+        notes += [note for n in network.populations for note in _message_notes(network, n)]
+        return replace(network, notes=(*network.notes, *notes))
+
+    def _with_payload(self, network: Network, node: Node) -> Node:
+        if isinstance(node, Input) and node.coding == "current":
+            return replace(node, payload=self._payload(network, node))
+        if isinstance(node, Neurons) and sends_numbers(node) and self.target.programmable:
+            return replace(node, model=self._with_messages(network, node))
+        return node
+
+    def _with_messages(self, network: Network, node: Neurons) -> SigmaDelta:
+        """The neuron's model with the scale of its messages: no finer than it, or what receives them, can resolve.
+
+        The senders in front of it have their scales by then; a loop's own messages are left out of account.
+        """
+        model = node.model
+        assert isinstance(model, SigmaDelta)
+        seen = network.observed.get(node.name)
+        reach = seen.peak_membrane if seen is not None and seen.peak_membrane > 0 else 1.0
+        peak = reach * (2.0 if model.activation == "unit" else 1.0)
+        known = [s for s in incoming(network, node.name) if not self._pending(network, source_of(network, s.name))]
+        top = self._largest_scale(network, node, [_arrival(network, s) for s in known])
+        levels = int(min(2 ** (min(self.target.graded_bits, MESSAGE_BITS) - 1) - 1, max(top * peak, 1.0)))
+        if network.out_of[node.name]:
+            levels = min(levels, max(MIN_LEVELS, self._affordable_levels(network, node.name, peak, beside=True)))
+        return replace(model, message_scale=levels / peak, message_bits=levels.bit_length() + 1)
+
+    def _pending(self, network: Network, sender: str) -> bool:
+        """Whether the scale of what ``sender`` sends is still to be chosen."""
+        node = network.by_name[sender]
+        return isinstance(node, Neurons) and sends_numbers(node)
 
     def _payload(self, network: Network, port: Input) -> Payload:
         if self.target.graded_bits == 0:
@@ -176,23 +208,32 @@ class Quantize:
             raise error("RV382", port.name, "the input carries real numbers and their range is not known",
                         "give calibration data: compile(..., calibrate=samples) or --calibrate data.npz")  # fmt: skip
         limit = 2 ** (self.input_bits - 1) - 1
-        levels = min(limit, max(MIN_LEVELS, self._affordable_levels(network, port, seen.peak_current)))
+        levels = min(limit, max(MIN_LEVELS, self._affordable_levels(network, port.name, seen.peak_current)))
         if 0 < seen.levels <= levels:
             levels = levels // seen.levels * seen.levels
         return Payload(self.input_bits, levels / seen.peak_current)
 
-    def _affordable_levels(self, network: Network, port: Input, peak: float) -> int:
-        """Levels up to which a full-range weight still leaves the observed membranes within their register."""
+    def _affordable_levels(self, network: Network, sender: str, peak: float, beside: bool = False) -> int:
+        """Levels up to which a full-range weight still leaves the observed membranes within their register.
+
+        ``beside``: the largest weight of all that enters the same population counts, whatever its sender, because
+        errors of smaller weights do not show beside those of the large ones.
+        """
         affordable = []
         for population in network.populations:
             seen = network.observed.get(population.name)
-            for synapse in incoming(network, population.name):
-                weights = np.abs(synapse.data if isinstance(synapse, Sparse) else synapse.weight)
-                if source_of(network, synapse.name) == port.name and seen is not None and weights.max(initial=0.0) > 0:
+            arriving = {s.name: _largest_weight(s) for s in incoming(network, population.name)}
+            for name, own in arriving.items():
+                if source_of(network, name) == sender and seen is not None and own > 0:
+                    largest = max(arriving.values()) if beside else own
                     reach = max(seen.peak_membrane, seen.peak_current, 1e-30)
                     increments = HEADROOM * STATE_MAX / (UNIT * self._limit("mixed"))
-                    affordable.append(increments * float(weights.max()) * peak / reach)
+                    affordable.append(increments * largest * peak / reach)
         return int(min(affordable, default=float(MIN_LEVELS)))
+
+
+def _largest_weight(synapse: Synapse) -> float:
+    return float(np.abs(synapse.data if isinstance(synapse, Sparse) else synapse.weight).max(initial=0.0))
 
 
 def incoming(network: Network, population: str) -> list[Synapse]:
@@ -206,11 +247,27 @@ def source_of(network: Network, synapse: str) -> str:
     return network.into[synapse][0].source
 
 
-def steady_drive(model: Lif) -> FloatArray:
-    """The constant that a neuron's membrane receives each step once its current has settled."""
-    if not model.has_current:
-        return np.asarray(model.drive + model.current_drive)
-    return np.asarray(model.drive + model.current_drive / (1.0 - np.minimum(model.keep_current, 1.0 - 1e-12)))
+def _message_notes(network: Network, node: Neurons) -> list[Note]:
+    """What becomes of the numbers that ``node`` sends."""
+    model = node.model
+    if not isinstance(model, SigmaDelta) or model.message_scale == 0:
+        return []
+    text = f"changes are sent as integers, change * {model.message_scale:g} in {model.message_bits} bits, toward zero"
+    notes = [Note("RV624", node.name, f"{text}; what is cut off is sent later")]
+    if node.name not in network.observed:
+        unknown = "the range of its activation is not known: taken to be 1, larger changes take several steps"
+        notes.append(Note("RV625", node.name, unknown))
+    return notes
+
+
+def _on_grid(name: str, top: float, grid: float) -> list[float]:
+    """The largest ``grid * 2**k`` up to ``top``; empty if the neurons have no grid."""
+    if grid == 0:
+        return []
+    if top < grid:
+        text = f"its messages need a scale of at least {grid:g}, its weights and states allow {top:g}"
+        raise error("RV623", name, text, "scale the weights of this layer down and those behind it up", scale=top)
+    return [grid * 2.0 ** math.floor(math.log2(top / grid))]
 
 
 def _candidates(top: float, peak: float) -> list[float]:
@@ -226,7 +283,9 @@ def _candidates(top: float, peak: float) -> list[float]:
 
 def _arrival(network: Network, synapse: Synapse) -> Arrival:
     source = network.by_name[source_of(network, synapse.name)]
-    payload = source.payload.scale if isinstance(source, Input) and source.payload is not None else 1.0
+    payload = sent_scale(source) if isinstance(source, Neurons) else 1.0
+    if isinstance(source, Input) and source.payload is not None:
+        payload = source.payload.scale
     values = synapse.data if isinstance(synapse, Sparse) else synapse.weight
     weights = values / payload
     sign: SignMode = "mixed" if weights.min(initial=0.0) < 0 < weights.max(initial=0.0) else "excitatory"

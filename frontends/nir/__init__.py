@@ -30,6 +30,7 @@ def load_nir(  # noqa: PLR0913 - one keyword per choice that the format leaves o
     the nodes' metadata, or from the ``preset`` of the exporting program. ``method`` (``euler``, ``exp``),
     ``compare``, ``max_spikes`` per step (0: no limit) and ``floor`` (lowest membrane) default to the
     preset, else to the NIR specification. Everything not stated here is a note of the network.
+    A file that Ranvier wrote is, with no options, the network that was written.
     ``coding`` says what enters (0/1 ``spikes`` or a ``current``), ``readout`` how the answer is read.
 
     Raises ``RanvierError`` with everything that is missing or cannot be read.

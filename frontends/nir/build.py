@@ -1,12 +1,14 @@
 """From the graph of a NIR file to a network: loops, shapes, layers, readout."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
-from ranvier.compiler.ir.arrays import Shape, floats, size
-from ranvier.compiler.ir.linear import LINEAR
+from ranvier.compiler.ir.arrays import IntArray, Shape, floats, size
+from ranvier.compiler.ir.delays import delayed
+from ranvier.compiler.ir.linear import LINEAR, Linear
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Note, Readout
 from ranvier.compiler.ir.neurons import Lif
 from ranvier.frontends.fields import mismatch
@@ -16,11 +18,19 @@ from ranvier.frontends.nir.layers import delay_steps, layer
 from ranvier.frontends.nir.loops import Loops, find_loops
 from ranvier.frontends.nir.neurons import neurons
 from ranvier.frontends.nir.reading import Needs, Options, Reading, resolve
+from ranvier.frontends.nir.restore import restored
 
 
 def read(path: str | Path, options: Options) -> Network:
-    """The network in the NIR file at ``path`` under ``options``. Raises ``RanvierError``."""
-    graph = read_graph(read_hdf5(path, "RV100", "NIR file"))
+    """The network in the NIR file at ``path`` under ``options``; as it was, if Ranvier wrote it and nothing is said.
+
+    Raises ``RanvierError``.
+    """
+    root = read_hdf5(path, "RV100", "NIR file")
+    own = None if options.given else restored(root, str(path))
+    if own is not None:
+        return own
+    graph = read_graph(root)
     reading, notes = resolve(options, _needs(graph))
     builder = _Builder(graph, reading, options)
     nodes, edges, readout = builder.build()
@@ -30,7 +40,7 @@ def read(path: str | Path, options: Options) -> Network:
 def _needs(graph: RawGraph) -> Needs:
     timed = [n for n in graph.of_type(*NEURONS, "Delay") if n.type != "Threshold" and "dt" not in n.metadata]
     lossy = [n for n in graph.of_type("LIF", "IF", "CubaLIF") if "reset" not in n.metadata and not _resets_to(n)]
-    spiking = graph.of_type(*SPIKING)
+    spiking = [n for n in graph.of_type(*SPIKING) if not {"compare", "max_spikes"} <= n.metadata.keys()]
     return Needs(*(tuple(n.name for n in found) for found in (timed, lossy, spiking)))
 
 
@@ -54,22 +64,44 @@ class _Builder:
         """Nodes in forward order, edges with their delays, and what is read out."""
         self._prune()
         delays = self._explicit_delays()
-        timeless = [pair for pair in self._graph.edges if not delays.get(pair[0])]
+        timeless = [pair for pair in self._graph.edges if pair[0] not in delays or not delays[pair[0]].min()]
         spikers = frozenset(n.name for n in self._graph.of_type(*NEURONS))
         loops = find_loops(self._graph.nodes, timeless, self._input, spikers)
         self._place_all(loops)
         if self._problems:
             raise RanvierError(self._problems)
-        edges = [
-            Edge(a, b, delays.get(a, 0) + ((a, b) in loops.feedback)) for a, b in self._graph.edges if b != self._output
+        branches, edges, ends = self._branches(delays)
+        steps = {name: int(found[0]) for name, found in delays.items() if name not in ends}
+        edges += [
+            Edge(ends.get(a, a), b, steps.get(a, 0) + ((a, b) in loops.feedback))
+            for a, b in self._graph.edges
+            if b != self._output
         ]
         for a, b in sorted(loops.feedback):
             self.notes.append(
                 Note("RV122", f"edge {a} -> {b}", "it closes a loop: what it carries arrives one step later")
             )
         readout, extra = self._readout()
-        edges += [Edge(a, extra.name) for a, b in self._graph.edges if extra and b == self._output]
-        return (*self._built.values(), *((extra,) if extra else ())), tuple(edges), readout
+        leading = [a for a, b in self._graph.edges if b == self._output]
+        edges += [Edge(ends.get(a, a), extra.name, steps.get(a, 0)) for a in leading if extra]
+        return (*self._built.values(), *branches, *((extra,) if extra else ())), tuple(edges), readout
+
+    def _branches(self, delays: Mapping[str, IntArray]) -> tuple[list[Linear], list[Edge], dict[str, str]]:
+        """Behind each ``Delay`` node of unequal delays, its branches; and where they end, by its name."""
+        nodes: list[Linear] = []
+        edges: list[Edge] = []
+        ends: dict[str, str] = {}
+        for name, steps in delays.items():
+            if steps.size == 1:
+                continue
+            shape = self._built[name].out_shape
+            if steps.size != size(shape):
+                raise mismatch("RV107", self._graph.nodes[name].place, f"{steps.size} values", shape)
+            ends[name] = f"{name}.late"
+            made, ways = delayed(ends[name], name, shape, steps)
+            nodes += made
+            edges += ways
+        return nodes, edges, ends
 
     def _prune(self) -> None:
         """Drop what cannot reach the output, and refuse what nothing reaches."""
@@ -89,8 +121,8 @@ class _Builder:
                 [Diagnostic("RV116", n.place, "nothing arrives at this node", "connect or remove it") for n in lonely]
             )
 
-    def _explicit_delays(self) -> dict[str, int]:
-        found: dict[str, int] = {}
+    def _explicit_delays(self) -> dict[str, IntArray]:
+        found: dict[str, IntArray] = {}
         for node in self._graph.of_type("Delay"):
             dt = self._reading.for_node(node.metadata, node.place).dt
             found[node.name] = delay_steps(node, dt)

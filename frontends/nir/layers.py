@@ -4,8 +4,10 @@ The types in the file are not used: nir's own inference takes a kernel's height 
 Conventions are torch's (cross-correlation, floor of partial windows, padding counted in averages).
 """
 
+import numpy as np
+
 from ranvier.compiler.diagnostics import RanvierError, error
-from ranvier.compiler.ir.arrays import FloatArray, Shape, floats, size
+from ranvier.compiler.ir.arrays import FloatArray, IntArray, Shape, floats, integers, size
 from ranvier.compiler.ir.linear import Conv, Dense, Linear, Pool, Reshape, Scale
 from ranvier.frontends.fields import mismatch
 from ranvier.frontends.nir.graph import RawNode
@@ -29,29 +31,22 @@ def layer(node: RawNode, arriving: Shape) -> Linear:
     return Reshape(node.name, arriving, arriving)
 
 
-def delay_steps(node: RawNode, dt: float | None) -> int:
-    """The delay of a ``Delay`` node in steps: the same whole number for all its elements."""
-    delays = node.fields.array("delay")
-    low, high = float(delays.min()), float(delays.max())
-    if low != high:
+def delay_steps(node: RawNode, dt: float | None) -> IntArray:
+    """The delays of a ``Delay`` node in steps, whole numbers: one for all its elements, or one for each."""
+    delays = node.fields.array("delay").ravel()
+    steps = delays / dt if dt else delays
+    bad = (delays < 0) | (np.abs(steps - np.rint(steps)) > 1e-3) | (steps > 2**20)
+    if bool(bad.any()):
+        first = int(np.argmax(bad))
         raise error(
             "RV112",
             node.place,
-            f"its delays differ between elements, from {low} to {high}",
-            "use one Delay node per delay",
-            low=low,
-            high=high,
-        )
-    steps = low / dt if dt else low
-    if low < 0 or abs(steps - round(steps)) > 1e-3 or steps > 2**20:
-        raise error(
-            "RV112",
-            node.place,
-            f"a delay of {low} is {steps:.6g} steps of dt = {dt}, not a whole number",
+            f"a delay of {delays[first]} is {steps[first]:.6g} steps of dt = {dt}, not a whole number",
             "choose a delay that is a multiple of dt",
-            steps=steps,
+            steps=float(steps[first]),
         )
-    return round(steps)
+    whole = integers(np.rint(steps))
+    return whole[:1] if bool((whole == whole[0]).all()) else whole
 
 
 def _dense(node: RawNode, arriving: Shape) -> Dense:

@@ -8,7 +8,7 @@ Rockpool 3.1.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError
 from ranvier.compiler.ir.network import Coding, Note, ReadoutKind
@@ -18,6 +18,8 @@ Method = Literal["euler", "exp"]
 ResetRule = Literal["value", "subtract", "delayed_value", "delayed_subtract"]
 PresetName = Literal["spec", "snntorch", "norse", "spikingjelly", "sinabs", "rockpool"]
 Initial = Literal["zero", "leak", "reset"]
+NodeReset = Literal["value", "subtract", "delayed_value", "delayed_subtract", "none"]
+"""What metadata may say of one node: a rule, or that it has no reset."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Options:
     coding: Coding = "spikes"
     readout: ReadoutKind | None = None
 
+    @property
+    def given(self) -> bool:
+        """Whether the user said anything."""
+        return self != Options()
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -55,6 +62,13 @@ class Preset:
     gain: Literal["r", "norse", "sinabs", "rockpool"] = "r"
     about: str = ""
 
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "method": get_args(Method),
+    "reset": get_args(NodeReset),
+    "compare": get_args(Compare),
+}
+"""What a node's metadata may say, with the values that it may have."""
 
 PRESETS: Mapping[str, Preset] = {
     "spec": Preset(1e-4, "euler", "value", ">", 1),
@@ -100,7 +114,7 @@ class Reading:
 
     dt: float | None
     method: Method
-    reset: ResetRule
+    reset: NodeReset
     compare: Compare
     max_spikes: int
     floor: float | None
@@ -109,14 +123,17 @@ class Reading:
     snap: bool
 
     def for_node(self, metadata: Mapping[str, str | float], place: str) -> "Reading":
-        """This reading with what the node's own metadata say about ``dt`` and ``reset``."""
-        dt, reset = metadata.get("dt"), metadata.get("reset")
-        found = [*_check_dt(dt, place), *_check_choice("reset", reset, get_args(ResetRule), place)]
+        """This reading with what the node's own metadata say in place of it."""
+        dt, count = metadata.get("dt"), metadata.get("max_spikes")
+        found = [*_check_dt(dt, place), *_check_count(count, place)]
+        for name, legal in CHOICES.items():
+            found += _check_choice(name, metadata.get(name), legal, place)
         if found:
             raise RanvierError(found)
-        own_dt = float(dt) if dt is not None else self.dt
-        own_reset: ResetRule = next((r for r in get_args(ResetRule) if r == reset), self.reset)
-        return replace(self, dt=own_dt, reset=own_reset)
+        own: dict[str, Any] = {name: metadata[name] for name in CHOICES if name in metadata}
+        own |= {"dt": float(dt)} if dt is not None else {}
+        own |= {"max_spikes": int(count)} if count is not None else {}
+        return replace(self, **own)
 
 
 @dataclass(frozen=True)
@@ -180,9 +197,7 @@ def _illegal(options: Options) -> Iterable[Diagnostic]:
     choices |= {"coding": Coding, "readout": ReadoutKind}
     for name, legal in choices.items():
         yield from _check_choice(name, getattr(options, name), get_args(legal), f"option {name}")
-    if options.max_spikes is not None and not 0 <= options.max_spikes <= 65536:
-        text = f"{options.max_spikes} is not a number of spikes per step"
-        yield Diagnostic("RV111", "option max_spikes", text, "give 1, a number up to 65536, or 0 for no limit")
+    yield from _check_count(options.max_spikes, "option max_spikes")
 
 
 def _check_dt(dt: str | float | None, place: str) -> list[Diagnostic]:
@@ -193,6 +208,13 @@ def _check_dt(dt: str | float | None, place: str) -> list[Diagnostic]:
             "RV111", place, f"dt is {dt!r}, which is no length of a time step", "give seconds per step, e.g. 1e-3"
         )
     ]
+
+
+def _check_count(count: str | float | None, place: str) -> list[Diagnostic]:
+    if count is None or (not isinstance(count, str) and 0 <= count <= 65536 and count == int(count)):
+        return []
+    text = f"{count!r} is not a number of spikes per step"
+    return [Diagnostic("RV111", place, text, "give 1, a number up to 65536, or 0 for no limit")]
 
 
 def _check_choice(name: str, value: object, legal: tuple[object, ...], place: str) -> list[Diagnostic]:

@@ -11,7 +11,11 @@
 | ``shaping.py``, ``arithmetic.py`` | the handlers of views and joins, of sums and factors |
 | ``operations.py`` | linear operations, each made once |
 | ``layers.py`` | torch.nn layers as linear operations |
-| ``snntorch.py`` | snnTorch's neurons as canonical ones |
+| ``adapters.py`` | what an adapter file gives for each neuron class |
+| ``snntorch.py``, ``spikingjelly.py``, ``norse.py``, ``sinabs.py``, ``rockpool.py`` | their neurons as canonical ones |
+| ``register.py`` | ``register_neuron``: neuron classes of the user's own |
+| ``handwritten.py``, ``template.py``, ``gates.py`` | neurons written in ``forward``: found, told, and their masks |
+| ``sequences.py`` | neurons that take all steps in one call, seen as one call per step |
 | ``leaves.py`` | the table of neuron classes, and who is refused |
 | ``fold.py`` | the recorded run interpreted: one expression per population and step |
 | ``populations.py`` | these expressions, proven to be the same in every step |
@@ -19,4 +23,5 @@
 | ``assemble.py`` | expressions to nodes and edges |
 | ``problems.py`` | the diagnostics |
 | ``confirm.py`` | the network run against the recording, and each neuron against its module |
+| ``probe.py`` | each neuron and its module asked the same questions, answered by spikes alone |
 """

@@ -9,6 +9,7 @@ from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.linear import Linear
 from ranvier.frontends.torch import layers, layout
 from ranvier.frontends.torch.calls import Call, Result
+from ranvier.frontends.torch.gates import product
 from ranvier.frontends.torch.operations import frame_array
 from ranvier.frontends.torch.problems import mixes, not_linear
 from ranvier.frontends.torch.values import Meaning, Reduced, Value, add
@@ -39,7 +40,7 @@ def reversed_minus(call: Call, x: Meaning | float, y: Meaning | float, alpha: fl
 def times(call: Call, x: Meaning | float, y: Meaning | float) -> Result:
     """A constant factor."""
     if isinstance(x, Value) and isinstance(y, Value):
-        raise not_linear(call.site, "the product of two signals")
+        return product(call, x, y)
     value, factor = (x, y) if isinstance(x, Value) else (y, x)
     return _affine(call, value, factor, 0.0, "scale")
 
@@ -75,8 +76,8 @@ def maximum(call: Call, x: Value, dim: Any = None, keepdim: bool = False) -> Res
 
 def _reduce(call: Call, x: Value, dim: Any, keepdim: bool, kind: Literal["sum", "mean"]) -> Value:
     letters = _axis_letters(x, dim)
-    if letters == "T" and not keepdim:
-        return Value((Reduced(kind, x.frames, x.shape),), x.axes.replace("T", ""))
+    if (letters == "T" or (letters in ("M", "N") and call.ops.batch == 1)) and not keepdim:
+        return Value((Reduced(kind, x.frames, x.shape),), x.axes.replace(letters, ""))
     spatial = len(x.shape) - 1
     if letters != "F" * spatial or spatial == 0 or -(spatial + 1) in _dims(x, dim):
         raise not_linear(call.site, f"{kind} over these axes")

@@ -1,7 +1,7 @@
 """Expressions to nodes and edges: delays go to the edges that leave populations and inputs."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -100,12 +100,8 @@ def _recur(graph: Graph, population: Population) -> None:
     graph.inner[population.name] = tuple(inner)
 
 
-def _renamed(op: Linear, name: str) -> Linear:
-    return op if op.name == name else type(op)(**{**{f: getattr(op, f) for f in _fields(op)}, "name": name})
-
-
-def _fields(op: Linear) -> tuple[str, ...]:
-    return tuple(op.__dataclass_fields__)
+def _renamed(op: Linear | Neurons, name: str) -> Linear | Neurons:
+    return op if op.name == name else replace(op, name=name)
 
 
 def _unique(graph: Graph, name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.linear import Linear
+from ranvier.compiler.ir.network import Neurons
 from ranvier.frontends.torch.capture import Event, Site, tensors
 from ranvier.frontends.torch.operations import Operations, chain, local_name
 from ranvier.frontends.torch.problems import mixes
@@ -35,7 +36,9 @@ class Call:
         """A name for an operation made here."""
         return local_name(self.site, what)
 
-    def each(self, value: Value, make: Callable[[str, Shape], tuple[Linear, ...]], what: str, key: Any = None) -> Value:
+    def each(
+        self, value: Value, make: Callable[[str, Shape], tuple[Linear | Neurons, ...]], what: str, key: Any = None
+    ) -> Value:
         """Operations applied to every frame; features last, one frame axis before them."""
         name = self.name(what)
         made = self.ops.once(

@@ -40,7 +40,7 @@ class Site:
 class Event:
     """One call: ``name`` is the module's path or the function's name; tensors are kept alive in it.
 
-    ``seen`` holds copies of what later code may overwrite: a neuron's arguments and results, fresh constants.
+    ``seen`` holds copies of what later code may overwrite: a neuron's arguments and results, a function's results.
     """
 
     kind: Kind
@@ -86,11 +86,11 @@ def record(module: nn.Module, inputs: Sequence[torch.Tensor], kind: Callable[[nn
     ``kind`` tells leaves (neurons, layers), whose inside stays invisible, from what is looked into.
     """
     twin = private_copy(module)
-    modules = dict(twin.named_modules(remove_duplicate=True))
+    modules = dict(nn.Module.named_modules(twin))
     recorder = _Recorder()
     handles = [h for name, part in modules.items() for h in recorder.watch(part, name, kind(part))]
     held = [value for part in modules.values() for value in tensors(dict(vars(part)))]
-    held += [value for part in modules.values() for value in (*part.parameters(), *part.buffers())]
+    held += [*nn.Module.parameters(twin), *nn.Module.buffers(twin)]
     with undisturbed(twin), recorder:
         outputs = [twin(frame) for frame in inputs]
     for handle in handles:
@@ -148,8 +148,7 @@ class _Recorder(TorchFunctionMode):
         name = resolve_name(func) or getattr(func, "__name__", str(func))
         if not name.endswith("__set__"):
             site = _site(sys._getframe(1), self.scope[-1] if self.scope else "")
-            made = name.endswith("_like") or ".new_" in name or not any(True for _ in tensors((args, kwargs)))
-            seen = tuple(t.clone() for t in tensors(out)) if made else ()
+            seen = tuple(t.clone() for t in tensors(out))
             self.events.append(Event("function", name, site, args, kwargs, out, seen))
         return out
 

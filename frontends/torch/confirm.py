@@ -16,15 +16,18 @@ from torch import nn
 from torch.nn import functional
 
 from ranvier.compiler.diagnostics import error
-from ranvier.compiler.ir.arrays import size
+from ranvier.compiler.ir.arrays import Shape, size
 from ranvier.compiler.ir.interpret import step as run_step
-from ranvier.compiler.ir.linear import Conv, Dense, Linear, Pool, Reshape, Scale, Sparse
+from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Reshape, Scale, Sparse
+from ranvier.compiler.ir.models import Realised, realised
 from ranvier.compiler.ir.network import Input, Network, Neurons
-from ranvier.compiler.ir.neurons import PARAMETERS, Lif
-from ranvier.compiler.ir.programs import features, float_lif
+from ranvier.compiler.ir.neurons import AdaptiveLif, Lif
+from ranvier.frontends.torch.adapters import Adapter, Described, Spiking
+from ranvier.frontends.torch.capture import tensors
 from ranvier.frontends.torch.isolate import forget, undisturbed
 from ranvier.frontends.torch.populations import Population
-from ranvier.frontends.torch.snntorch import Adapter
+from ranvier.frontends.torch.probe import differences
+from ranvier.frontends.torch.sequences import played
 
 TOLERANCE = 1e-4
 PROBE_STEPS = 48
@@ -57,10 +60,11 @@ class _Replay:
         node = self.network.by_name[source]
         if isinstance(node, Input):
             return self.frames[min(step, len(self.frames) - 1)]
-        if isinstance(node, Neurons):
+        if source in self.spikes:
             return self.spikes[source][step]
         if (source, step) not in self.known:
-            self.known[source, step] = apply(node, self.into(source, step))
+            arriving = self.into(source, step)
+            self.known[source, step] = _relayed(node, arriving) if isinstance(node, Neurons) else apply(node, arriving)
         return self.known[source, step]
 
 
@@ -74,17 +78,24 @@ def confirm_network(
     spikes = {name: [_unit(p, i) for i in range(len(p.events))] for name, p in populations.items()}
     replay = _Replay(network, [_rows(f) for f in frames], spikes)
     for neurons in network.populations:
+        if neurons.name not in populations:
+            continue
         population = populations[neurons.name]
         currents = []
         for step, event in enumerate(population.events):
-            seen = _rows(event.seen[0])
             mine = replay.into(neurons.name, step, inner[neurons.name])
+            seen = _entering(population.described, event.seen[0]) if event.kind == "neuron" else mine
             _same_input(neurons.name, step, mine, seen)
             recurrent = replay.into(neurons.name, step) - mine
             currents.append(seen + recurrent)
-        assert isinstance(neurons.model, Lif)
-        if not agree(neurons.model, currents, spikes[neurons.name]):
+        if not agrees(population.described, currents, spikes[neurons.name]):
             raise _drift(neurons.name)
+
+
+def _relayed(node: Neurons, arriving: Array) -> Array:
+    """What neurons without memory send, which the frontend itself put in: they are no modules."""
+    assert isinstance(node.model, Lif)
+    return np.greater(arriving, node.model.threshold).astype(np.float64)
 
 
 def _same_input(name: str, step: int, mine: Array, seen: Array) -> None:
@@ -101,41 +112,47 @@ def _same_input(name: str, step: int, mine: Array, seen: Array) -> None:
         )
 
 
-def _drift(name: str) -> Exception:
+def _drift(name: str, told: Sequence[str] = ()) -> Exception:
+    found = f" Its spikes tell: {'; '.join(told)}." if told else ""
     return error(
         "RV194",
         name,
-        "the live module does not fire as its adapter says for this class and these options.",
-        "Use snntorch 1.0: reset rules differ in other versions. A state changed between steps has the same effect.",
+        f"the live module does not fire as its adapter says for this class and these options.{found}",
+        "Use the version of the framework that the adapter is written for (snnTorch 1.0, SpikingJelly 2.0, Norse 1.1, "
+        "Sinabs 3.1, Rockpool 3.1). A state changed between steps has the same effect.",
     )
 
 
 def confirm_neuron(module: nn.Module, rules: Adapter, population: Population) -> None:
     """The live module and its canonical form on random, strong, negative and impulse input."""
     described, shape, dtype = population.described, population.shape, population.events[0].seen[0].dtype
-    weight = float(np.max(np.abs(described.model.threshold))) or 1.0
+    entry = described.entry
+    shape = shape if entry is None else (entry.in_size,)
+    weight = 1.0 if described.silent else float(np.max(np.abs(described.model.threshold))) or 1.0
     random = np.random.default_rng(PROBE_SEED)
     forget(module)
-    states: dict[str, torch.Tensor] = {}
-    if not getattr(module, "init_hidden", False):
-        states = {state: torch.zeros(1, *shape, dtype=dtype) for state in rules.states}
-    currents, spikes = [], []
-    last = np.zeros((1, size(shape)))
     gain = float(np.min(np.abs(described.model.gain)))
+    drives = [_drive(random, step, size(shape)) * weight / gain for step in range(PROBE_STEPS)]
+    frames = torch.from_numpy(np.array(drives)).to(dtype).reshape(PROBE_STEPS, 1, *shape)
     with undisturbed(module):
-        for step in range(PROBE_STEPS):
-            drive = _drive(random, step, size(shape)) * weight / gain
-            x = torch.from_numpy(drive).to(dtype).reshape(1, *shape)
-            out = module(x, *states.values())
-            results = out if isinstance(out, tuple) else (out,)
-            states = {s: results[rules.outputs.index(s)] for s in states}
-            extra = [apply(op, last) for op in (described.recurrent, described.feedback) if op is not None]
-            currents.append(_rows(x) + sum(extra, np.zeros_like(last)))
-            last = (_rows(results[0]) != 0).astype(np.float64)
-            spikes.append(last)
+        shown = played(module, rules, frames)
     forget(module)
-    if not agree(described.model, currents, spikes):
-        raise _drift(population.name)
+    fired = [_shown(described, row) for row in shown]
+    currents, last = [], np.zeros((1, size(population.shape)))
+    for x, now in zip(frames, fired, strict=True):
+        extra = [apply(op, last) for op in (described.recurrent, described.feedback) if op is not None]
+        currents.append(_entering(described, x) + sum(extra, np.zeros_like(last)))
+        last = now
+    told = differences(module, rules, population)
+    if not agrees(described, currents, fired):
+        raise _drift(population.name, told)
+    if told:
+        raise error(
+            "RV265",
+            population.name,
+            f"asked by its spikes alone, the live module behaves differently from its adapter: {'; '.join(told)}.",
+            "Use the version of the framework that the documentation names, or register your own class.",
+        )
 
 
 def _drive(random: np.random.Generator, step: int, width: int) -> Array:
@@ -146,31 +163,55 @@ def _drive(random: np.random.Generator, step: int, width: int) -> Array:
     return random.normal(mean, spread, (1, width)) + impulse
 
 
-def agree(model: Lif, currents: Sequence[Array], spikes: Sequence[Array]) -> bool:
+def agrees(described: Described, currents: Sequence[Array], shown: Sequence[Array]) -> bool:
+    """Whether the model driven by ``currents`` gives what the module has ``shown``: spikes, or its membrane."""
+    if not described.silent:
+        return agree(described.model, currents, shown)
+    form = realised(described.model)
+    states = _begin(form, currents[0].shape)
+    for current, membrane in zip(currents, shown, strict=True):
+        result = run_step(form.program, states, form.params, current)
+        if np.any(np.abs(result.membrane - membrane) > TOLERANCE * np.maximum(1.0, np.abs(membrane))):
+            return False
+        states = result.states
+    return True
+
+
+def _begin(form: Realised, shape: Shape) -> Any:
+    return {name: np.broadcast_to(np.asarray(value, np.float64), shape) for name, value in form.initial.items()}
+
+
+def agree(model: Spiking, currents: Sequence[Array], spikes: Sequence[Array]) -> bool:
     """Whether ``model`` driven by ``currents`` fires as ``spikes`` says, up to rounding at the firing level.
 
     A neuron is followed up to its first difference: after a benign one its reset differs as well.
     """
-    program, params = float_lif(features(model)), _parameters(model)
-    shape = currents[0].shape
-    states: Any = {s.name: np.zeros(shape) for s in program.states}
-    states["v"] = np.broadcast_to(model.initial, shape)
-    followed = np.ones(shape, dtype=bool)
-    scale = np.maximum(1.0, np.abs(model.threshold))
+    form = realised(model)
+    states = _begin(form, currents[0].shape)
+    followed = np.ones(currents[0].shape, dtype=bool)
     for current, fired in zip(currents, spikes, strict=True):
-        before = states["v"]
-        result = run_step(program, states, params, current)
-        size_here = TOLERANCE * np.maximum(scale, np.abs(result.membrane))
-        near = np.abs(result.membrane - model.threshold) < size_here
-        if model.late_guard:
-            near |= np.abs(result.membrane - 2 * model.threshold) < size_here
-            near |= np.abs(before - model.threshold) < size_here
+        result = run_step(form.program, states, form.params, current)
+        near = _near(model, states, result.membrane)
         differs = (result.spikes.astype(np.float64) != fired) & followed
         if np.any(differs & ~near):
             return False
         followed &= ~differs
         states = result.states
     return True
+
+
+def _near(model: Spiking, before: Any, membrane: Array) -> NDArray[np.bool_]:
+    """Where a firing level is within rounding of ``membrane``; ``before`` are the states before the step."""
+    within = TOLERANCE * np.maximum(np.maximum(1.0, np.abs(model.threshold)), np.abs(membrane))
+    if isinstance(model, AdaptiveLif):
+        risen = before["z"] + before.get("r", 0.0)
+        return np.asarray(np.abs(membrane - model.threshold - risen) < within)
+    levels = np.maximum(np.round(membrane / model.threshold), 1) if model.max_spikes != 1 else 1.0
+    near = np.abs(membrane - levels * model.threshold) < within
+    if model.late_guard:
+        near |= np.abs(membrane - 2 * model.threshold) < within
+        near |= np.abs(before["v"] - model.threshold) < within
+    return np.asarray(near)
 
 
 def apply(op: Linear, x: Array) -> Array:
@@ -186,7 +227,15 @@ def apply(op: Linear, x: Array) -> Array:
         out = np.zeros((x.shape[0], size(op.out_shape)))
         np.add.at(out.T, rows, (x[:, op.indices] * op.data).T)
         return out
-    return _windows(op, x)
+    return _transposed(op, x) if isinstance(op, ConvTranspose) else _windows(op, x)
+
+
+def _transposed(op: ConvTranspose, x: Array) -> Array:
+    frames, weight = torch.from_numpy(x).reshape(-1, *op.in_shape), torch.from_numpy(op.weight.copy())
+    bias = None if op.bias is None else torch.from_numpy(op.bias.copy())
+    convolve: Any = functional.conv_transpose1d if len(op.kernel) == 1 else functional.conv_transpose2d
+    out = convolve(frames, weight, bias, op.stride, op.padding, op.output_padding, op.groups, op.dilation)
+    return cast("Array", out.reshape(x.shape[0], -1).numpy())
 
 
 def _windows(op: Conv | Pool, x: Array) -> Array:
@@ -205,18 +254,27 @@ def _windows(op: Conv | Pool, x: Array) -> Array:
     return cast("Array", out.reshape(x.shape[0], -1).numpy())
 
 
-def _parameters(model: Lif) -> dict[str, Any]:
-    params: dict[str, Any] = {name: getattr(model, name) for name in PARAMETERS}
-    return params | {"refractory": np.array(float(model.refractory)), "floor": np.array(model.floor or 0.0)}
-
-
 def _unit(population: Population, step: int) -> Array:
     """Recorded spikes with amplitude one."""
     event = population.events[step]
-    results = event.out if isinstance(event.out, tuple) else (event.out,)
-    first = len(event.seen) - len(results)
-    fired: Array = np.not_equal(_rows(event.seen[first]), 0.0).astype(np.float64)
-    return fired
+    results = len(list(tensors(event.out)))
+    return _shown(population.described, event.seen[len(event.seen) - results])
+
+
+def _shown(described: Described, result: torch.Tensor) -> Array:
+    """Rows of a module's first result: spikes with amplitude one, or the membrane."""
+    rows = _rows(result)
+    if described.silent:
+        return rows
+    if getattr(described.model, "max_spikes", 1) == 1:
+        return np.not_equal(rows, 0.0).astype(np.float64)
+    counts: Array = np.round(rows / described.amplitude)
+    return counts
+
+
+def _entering(described: Described, x: torch.Tensor) -> Array:
+    """Rows of what a module gets, behind the weights that it has inside."""
+    return _rows(x) if described.entry is None else apply(described.entry, _rows(x))
 
 
 def _rows(tensor: torch.Tensor) -> Array:

@@ -2,23 +2,28 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from ranvier.compiler.diagnostics import RanvierError, error
-from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.arrays import FloatArray, Shape, size
 from ranvier.compiler.ir.network import Note
-from ranvier.frontends.torch import layers, layout
+from ranvier.frontends.torch import layers, layout, leaves, pooling
+from ranvier.frontends.torch.adapters import Adapter
 from ranvier.frontends.torch.calls import Call
 from ranvier.frontends.torch.capture import Event, Trace, tensors
 from ranvier.frontends.torch.functions import HANDLERS
-from ranvier.frontends.torch.isolate import class_path
+from ranvier.frontends.torch.gates import masked_fill
+from ranvier.frontends.torch.handwritten import COMPARISONS, HandWritten, refuse_gates, unused_thresholds
 from ranvier.frontends.torch.leaves import adapter
 from ranvier.frontends.torch.operations import Operations, chain
 from ranvier.frontends.torch.populations import INPUT, Folded, Population, check_steady, count_steps
 from ranvier.frontends.torch.problems import mixes, not_linear
+from ranvier.frontends.torch.sequences import sequence_frames, split, steps_of_call
 from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Meaning, Opaque, Output, Value
 
 SHOWN: Mapping[str, Output] = {"spk": "spikes", "mem": "membrane", "syn": "current"}
@@ -33,10 +38,11 @@ def fold(trace: Trace, inputs: Sequence[Value], batch: int) -> Folded:
         reader.meanings[id(tensor)] = meaning
     for event in trace.events:
         reader.read(event)
+    outputs = tuple(reader.mapped(out) for out in trace.outputs)
+    reader.add_hand_written(outputs)
     steps = count_steps(reader.populations)
     for population in reader.populations.values():
         check_steady(population, steps)
-    outputs = tuple(reader.mapped(out) for out in trace.outputs)
     return Folded(reader.populations, outputs, steps, tuple(reader.notes.values()))
 
 
@@ -48,6 +54,8 @@ class _Reader:
         self.buffers: dict[int, tuple[int, dict[int, Value]]] = {}
         self.populations: dict[str, Population] = {}
         self.notes: dict[str, Note] = {}
+        self.makers: dict[int, Event] = {}
+        self.hand_written = HandWritten(ops, self.meanings, self.makers)
 
     def read(self, event: Event) -> None:
         """Give meanings to the results of ``event``."""
@@ -60,6 +68,7 @@ class _Reader:
         for i, tensor in enumerate(tensors(event.out)):
             known = i < len(results)
             self.meanings[id(tensor)] = results[i] if known else Opaque(not_linear(event.site, event.name))
+            self.makers[id(tensor)] = event
             self.buffers.pop(id(tensor), None)
 
     def mapped(self, value: Any) -> Any:
@@ -70,6 +79,17 @@ class _Reader:
             items = [self.mapped(item) for item in value]
             return tuple(items) if isinstance(value, tuple) else items
         return {k: self.mapped(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    def add_hand_written(self, outputs: tuple[Any, ...]) -> None:
+        """Neurons without a class of their own, as far as anything depends on them."""
+        returned = _meanings(outputs)
+        shown = [e for value in returned if isinstance(value, Value) for e in value.frames]
+        shown += [expr for population in self.populations.values() for expr in population.inputs]
+        self.populations |= self.hand_written.populations(shown)
+        if not self.populations:
+            raise next((value.error for value in returned if isinstance(value, Opaque)), unused_thresholds())
+        for population in self.populations.values():
+            refuse_gates(population.inputs[-1])
 
     def _meaning(self, tensor: torch.Tensor) -> Meaning:
         if id(tensor) in self.buffers:
@@ -100,10 +120,10 @@ class _Reader:
     def _layer(self, event: Event) -> Meaning:
         module, name = self.trace.modules[event.name], event.name or "layer"
         value = self._meaning(next(tensors((event.args, dict(event.kwargs)))))
-        path = class_path(type(module))
+        path = leaves.layer_path(module)
         if isinstance(value, Opaque) or type(module).__name__ in layers.ALIASES:
             return value
-        if path in layers.RESHAPES:
+        if path in leaves.RESHAPES:
             if isinstance(value, torch.Tensor):
                 return next(tensors(event.out))
             return layout.reshape(self.ops, value, tuple(event.out.shape), name, event.site)
@@ -111,11 +131,15 @@ class _Reader:
             shape = (module.in_features,) if isinstance(module, nn.Linear) else tuple(value.shape[1:])
             value = Value((Fixed(value, shape),), "B" + "F" * len(shape))
         lead = value.axes.rstrip("F")
-        if "F" in lead or (len(lead) != 1 and not isinstance(module, nn.Linear)):
+        if "F" in lead or not leaves.takes(module, lead):
             raise mixes(event.site, f"{name} on a tensor with axes other than (batch, features)")
-        made = self.ops.once((name, value.shape), lambda: layers.LAYERS[path](module, name, value.shape))
+        factor = 1.0
+        if path in pooling.LAYERS:
+            value, factor = pooling.unscaled(self.ops, value, name)
+        known = pooling.LAYERS if path in pooling.LAYERS else {**layers.LAYERS, **leaves.OWN_LAYERS}
+        made = self.ops.once((name, value.shape), lambda: known[path](module, name, value.shape))
         frames = tuple(chain(made, frame) for frame in value.frames)
-        return Value(frames, lead + "F" * len(frames[0].shape))
+        return pooling.rescaled(self.ops, Value(frames, lead + "F" * len(frames[0].shape)), factor, name)
 
     def _function(self, event: Event) -> tuple[Meaning, ...]:
         name = short_name(event.name)
@@ -126,10 +150,16 @@ class _Reader:
             kwargs["dim"] = kwargs.pop("axis")
         found = list(_meanings((args, kwargs)))
         signals = [m for m in found if isinstance(m, Value)]
+        if name == "setitem" and isinstance(args[1], Value):
+            whole = next(tensors(event.args))
+            filled = self._guarded(lambda: masked_fill(Call(self.ops, replace(event, out=whole)), *args))
+            self.meanings[id(whole)] = filled
+            return ()
         if name == "setitem" and signals:
             self._write(event, args)
             return ()
-        if name in READS and any(isinstance(m, (Value, Opaque)) for m in found):
+        shows = not any(True for _ in tensors(event.out))
+        if name in READS and shows and any(isinstance(m, (Value, Opaque)) for m in found):
             place = str(event.site)
             text = f"forward reads values with {name}: the network assumes that they do not steer it"
             self.notes[place] = Note("RV227", place, text)
@@ -137,8 +167,11 @@ class _Reader:
         if opaque is not None:
             return tuple(opaque for _ in tensors(event.out))
         if not signals:
-            return event.seen or tuple(tensors(event.out))
-        result = self._guarded(lambda: _handled(Call(self.ops, event), name, args, kwargs))
+            return event.seen
+        call = Call(self.ops, event)
+        if name in COMPARISONS and not shows:
+            return (self._guarded(lambda: self.hand_written.compare(call, name, args)),)
+        result = self._guarded(lambda: _handled(call, name, args, kwargs))
         return result if isinstance(result, tuple) else (result,)
 
     def _write(self, event: Event, args: list[Any]) -> None:
@@ -163,27 +196,49 @@ class _Reader:
         value = self._meaning(arguments[0])
         if isinstance(value, Opaque):
             raise value.error
-        shape = tuple(arguments[0].shape[1:])
+        letters = rules.sequence(module)
+        shape = tuple(arguments[0].shape[len(letters) if letters in ("TB", "BT") else 1 :])
         population = self.populations.get(name)
         if population is None:
-            population = Population(name, shape, rules.describe(module, name, shape))
+            described = rules.describe(module, name, shape)
+            inside = shape if described.entry is None else described.entry.out_shape
+            population = Population(name, inside, described)
             self.populations[name] = population
-        step = len(population.events)
-        given = dict(zip(rules.states, event.args[1:], strict=False))
-        given |= {state: event.kwargs[state] for state in rules.states if state in event.kwargs}
-        for state, tensor in given.items():
-            if tensor is not None:
-                _check_state(event, name, state, step, self._meaning(tensor))
-        population.inputs.append(_frame(value, shape, event))
+            if pooling.binary(population.described.model):
+                self.ops.binary.add(name)
+        if not letters:
+            return self._step(event, population, rules, _frame(value, shape, event))
+        self._check_states(event, population, rules)
+        steps = steps_of_call(rules, module, arguments[0])
+        frames = sequence_frames(value, shape, letters, event, steps)
+        parts = split(event, letters, steps)
+        results = [self._step(part, population, rules, f)[0] for part, f in zip(parts, frames, strict=True)]
+        return (Value(tuple(r.frames[0] for r in results), letters + "F" * len(population.shape)),)
+
+    def _step(self, event: Event, population: Population, rules: Adapter, frame: Expr) -> tuple[Value, ...]:
+        """One step of a neuron: its input is noted, its results are its own."""
+        name, shape, step = population.name, population.shape, len(population.events)
+        self._check_states(event, population, rules)
+        entry = population.described.entry
+        population.inputs.append(frame if entry is None else chain((entry,), frame))
         population.events.append(event)
         amplitude = population.described.amplitude
-        results: list[Meaning] = []
+        results: list[Value] = []
         for state in rules.outputs:
-            leaf: Expr = Leaf(name, SHOWN[state], step, shape)
+            leaf: Expr = Leaf(name, SHOWN.get(state, "hidden"), step, shape)
             if state == "spk":
                 leaf = self.ops.scale(leaf, amplitude, amplitude * 0.0, f"{name}.amplitude")
             results.append(Value((leaf,), "B" + "F" * len(shape)))
         return tuple(results)
+
+    def _check_states(self, event: Event, population: Population, rules: Adapter) -> None:
+        """The states handed over in a call, with named tuples of states opened."""
+        loose = [tensor for a in (*event.args[1:], event.kwargs.get("state")) for tensor in _opened(a)]
+        given = dict(zip(rules.states, loose, strict=False))
+        given |= {state: event.kwargs[state] for state in rules.states if state in event.kwargs}
+        for state, tensor in given.items():
+            if tensor is not None:
+                _check_state(event, population, state, self._meaning(tensor))
 
 
 def short_name(name: str) -> str:
@@ -224,21 +279,39 @@ def _frame(value: Value | torch.Tensor, shape: Shape, event: Event) -> Expr:
     return value.frames[0]
 
 
-def _check_state(event: Event, name: str, state: str, step: int, value: Meaning) -> None:
-    """A state that is passed must be zero before the first step, and the neuron's own result afterwards."""
+def _opened(value: Any) -> list[torch.Tensor | None]:
+    return [part for item in value for part in _opened(item)] if isinstance(value, tuple) else [value]
+
+
+def _starts(value: Meaning, start: FloatArray, shape: Shape) -> bool:
+    """Whether ``value`` is ``start`` in every sample, or an empty tensor that the neuron replaces by it."""
+    if not isinstance(value, torch.Tensor):
+        return False
+    if value.numel() == 0:
+        return True
+    rows = value.detach().double()
+    if value.numel() > 1:
+        rows = rows.broadcast_to((*value.shape[: value.ndim - len(shape)], *shape)).reshape(-1, size(shape))
+    return bool(np.all(np.isclose(rows.numpy(), start, rtol=1e-6, atol=0.0)))
+
+
+def _check_state(event: Event, population: Population, state: str, value: Meaning) -> None:
+    """A state that is passed must be the neuron's start before the first step, its own result afterwards."""
+    name, step = population.name, len(population.events)
     if step == 0:
-        if isinstance(value, torch.Tensor) and not bool(value.any()):
+        start = population.described.model.initial if state == "mem" else np.array(0.0)
+        if _starts(value, start, population.shape):
             return
         raise error(
             "RV203",
             str(event.site),
-            f"{name} starts with a {state} that is not zero.",
-            "Start from zeros, as reset_mem() gives them.",
+            f"{name} starts with a {state} that is not {'zero' if not np.any(start) else 'that of a new neuron'}.",
+            "Start from zeros, as reset_mem() gives them, or from the state that the neuron makes itself.",
         )
     frame = value.frames[0] if isinstance(value, Value) and len(value.frames) == 1 else None
     while isinstance(frame, Apply) and state == "spk":
         frame = frame.arg
-    own = (name, SHOWN[state], step - 1)
+    own = (name, SHOWN.get(state, "hidden"), step - 1)
     if not isinstance(frame, Leaf) or (frame.source, frame.output, frame.step) != own:
         raise error(
             "RV202",

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from ranvier.frontends.torch import arithmetic, layers, shaping
+from ranvier.compiler.ir.arrays import Shape
+from ranvier.frontends.torch import arithmetic, gates, layers, pooling, shaping
 from ranvier.frontends.torch.calls import Call, Result
-from ranvier.frontends.torch.capture import tensors
 from ranvier.frontends.torch.problems import not_linear
 from ranvier.frontends.torch.values import Meaning, Value
 
@@ -69,7 +69,7 @@ def dropout(call: Call, x: Value, p: float = 0.5, training: bool = True, inplace
 
 def constant(call: Call, *_args: Any, **_kwargs: Any) -> Result:
     """zeros_like and its kin depend on shapes only."""
-    made = tuple(tensors(call.event.out))
+    made = call.event.seen
     return made[0] if len(made) == 1 else made
 
 
@@ -78,9 +78,38 @@ def activation(call: Call, *_args: Any, **_kwargs: Any) -> Result:
     raise layers.activation(str(call.site), call.event.name)
 
 
-def max_pool(call: Call, *_args: Any, **_kwargs: Any) -> Result:
-    """A maximum over space."""
-    raise layers.max_pool(str(call.site), call.event.name)
+def transpose_convolve(
+    call: Call, x: Value, weight: torch.Tensor, bias: torch.Tensor | None = None, *args: Any, **kwargs: Any
+) -> Result:
+    """``functional.conv_transpose1d`` and ``conv_transpose2d``."""
+
+    def make(name: str, shape: Shape) -> layers.Ops:
+        return layers.conv_transpose(name, weight, bias, shape, layers.Spacing(*args, **kwargs))
+
+    return call.each(x, make, "conv_transpose", id(weight))
+
+
+def max_pool(call: Call, x: Value, *args: Any, **kwargs: Any) -> Result:
+    """``functional.max_pool1d`` and ``2d``."""
+    return _relayed(call, x, pooling.max_windows, args, kwargs)
+
+
+def adaptive_max_pool(call: Call, x: Value, *args: Any, **kwargs: Any) -> Result:
+    """``functional.adaptive_max_pool1d`` and ``2d``."""
+    return _relayed(call, x, pooling.adaptive_max_windows, args, kwargs)
+
+
+def _relayed(call: Call, x: Value, windows: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result:
+    """The maximum over windows of binary spikes."""
+    pooling.check_axes(str(call.site), x.shape, 1 if "1d" in call.event.name else 2)
+    spikes, factor = pooling.unscaled(call.ops, x, str(call.site))
+
+    def make(name: str, shape: Shape) -> pooling.Made:
+        made: pooling.Made = windows(name, shape, *args, **kwargs)
+        return made
+
+    pooled = call.each(spikes, make, "max_pool", str((args, kwargs)))
+    return pooling.rescaled(call.ops, pooled, factor, call.name("max_pool"))
 
 
 def _content(call: Call, *constants: torch.Tensor | None) -> str:
@@ -129,7 +158,12 @@ HANDLERS: Mapping[str, Callable[..., Result]] = {
     **_named(arithmetic.total, "sum"),
     **_named(arithmetic.mean, "mean"),
     **_named(arithmetic.maximum, "max amax"),
+    **_named(gates.where, "where"),
+    **_named(gates.masked_fill, "masked_fill"),
+    **_named(gates.invert, "invert logical_not bitwise_not"),
     **_named(constant, "zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_tensor"),
     **_named(activation, layers.FUNCTIONAL_ACTIVATIONS),
-    **_named(max_pool, "max_pool1d max_pool2d adaptive_max_pool1d adaptive_max_pool2d"),
+    **_named(transpose_convolve, "conv_transpose1d conv_transpose2d"),
+    **_named(max_pool, "max_pool1d max_pool2d"),
+    **_named(adaptive_max_pool, "adaptive_max_pool1d adaptive_max_pool2d"),
 }

@@ -4,13 +4,21 @@ import copy
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-STATES = ("mem", "syn", "spk")
+from ranvier.frontends.torch.register import reset_registered
+
+STATES = {
+    "snntorch": ("mem", "syn", "spk", "syn_exc", "syn_inh"),
+    "sinabs": ("v_mem", "i_syn", "b"),
+    "rockpool": ("vmem", "isyn", "spikes"),
+}
+OWN_COPY = "sinabs.layers.stateful_layer.StatefulLayer"
 SHARED_LIST = "snntorch._neurons.neurons.SpikingNeuron"
 
 
@@ -34,17 +42,32 @@ def private_copy(module: nn.Module) -> nn.Module:
     handed over detached.
     """
     memo: dict[int, object] = {}
-    for part in module.modules():
+    for part in parts(module):
         for value in (*vars(part).values(), *part._buffers.values()):
             for tensor in _tensors(value):
                 if not tensor.is_leaf:
                     memo[id(tensor)] = tensor.detach().clone()
+    for part in parts(module):
+        if any(class_path(base) == OWN_COPY for base in type(part).__mro__):
+            _copied_plainly(part, memo)
     twin: nn.Module = copy.deepcopy(module, memo).cpu().eval()
-    for part in list(twin.modules()):
+    for part in parts(twin):
         forget(part)
         if parametrize.is_parametrized(part):
             _settle(part)
     return twin
+
+
+def parts(module: nn.Module) -> list[nn.Module]:
+    """All modules in ``module``, itself included (Rockpool gives ``modules`` another meaning)."""
+    return list(nn.Module.modules(module))
+
+
+def _copied_plainly(part: nn.Module, memo: dict[int, object]) -> None:
+    """Sinabs copies its layers by calling their constructors, which shares recurrent weights or fails on them."""
+    twin: Any = part.__class__.__new__(part.__class__)
+    memo[id(part)] = twin
+    twin.__setstate__(copy.deepcopy(vars(part), memo))
 
 
 def _settle(part: nn.Module) -> None:
@@ -58,11 +81,17 @@ def _settle(part: nn.Module) -> None:
 
 
 def forget(module: nn.Module) -> None:
-    """Empty the hidden states of one neuron module, as they are after construction."""
-    for name in STATES:
-        state = module._buffers.get(name)
-        if state is not None and name in module._non_persistent_buffers_set:
-            module._buffers[name] = state.new_zeros(0)
+    """Set the hidden states of one neuron module to what they are after construction."""
+    reset_registered(module)
+    live: Any = module
+    roots = {base.__module__.partition(".")[0] for base in type(module).__mro__}
+    if "spikingjelly" in roots and isinstance(getattr(module, "_memories_rv", None), dict):
+        live.reset()
+    for root in roots & set(STATES):
+        for name in STATES[root]:
+            state = module._buffers.get(name)
+            if state is not None and (root != "snntorch" or name in module._non_persistent_buffers_set):
+                module._buffers[name] = torch.zeros_like(state) if root == "rockpool" else state.new_zeros(0)
 
 
 @contextmanager
@@ -78,7 +107,7 @@ def undisturbed(twin: nn.Module) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
             if owner is not None:
-                setattr(owner, "instances", [m for m in twin.modules() if isinstance(m, owner)])  # noqa: B010
+                setattr(owner, "instances", [m for m in parts(twin) if isinstance(m, owner)])  # noqa: B010
             yield
         finally:
             if owner is not None:
@@ -88,7 +117,7 @@ def undisturbed(twin: nn.Module) -> Iterator[None]:
 
 
 def _list_owner(twin: nn.Module) -> type | None:
-    parents = (base for part in twin.modules() for base in type(part).__mro__)
+    parents = (base for part in parts(twin) for base in type(part).__mro__)
     return next((base for base in parents if class_path(base) == SHARED_LIST), None)
 
 

@@ -1,6 +1,7 @@
 """torch.nn layers, and their functional forms, as linear operations on one frame."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,15 +9,14 @@ from torch import nn
 
 from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import FloatArray, Shape
-from ranvier.compiler.ir.linear import Conv, Dense, Linear, Pool, Scale
-from ranvier.frontends.torch.isolate import class_path
+from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Scale
+from ranvier.frontends.torch import pooling
 from ranvier.frontends.torch.problems import unsupported_option
 
 Ops = tuple[Linear, ...]
 ALIASES = frozenset(
     {"Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"}
 )
-POOLINGS = frozenset({"MaxPool1d", "MaxPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "FractionalMaxPool2d"})
 FUNCTIONAL_ACTIVATIONS = (
     "relu relu6 leaky_relu elu selu celu gelu silu mish hardswish hardtanh sigmoid tanh softplus prelu rrelu "
     "hardsigmoid clamp_min threshold"
@@ -64,6 +64,31 @@ def conv(
     return (Conv(name, numbers(weight), shape, offsets, _spread(stride, axes), pads, dilations, groups),)
 
 
+@dataclass(frozen=True)
+class Spacing:
+    """The options of a transposed convolution, in torch's order."""
+
+    stride: int | Sequence[int] = 1
+    padding: int | Sequence[int] = 0
+    output_padding: int | Sequence[int] = 0
+    groups: int = 1
+    dilation: int | Sequence[int] = 1
+
+
+def conv_transpose(
+    name: str, weight: torch.Tensor, bias: torch.Tensor | None, shape: Shape, spacing: Spacing = Spacing()
+) -> Ops:
+    """A transposed convolution over one or two spatial axes."""
+    axes = weight.ndim - 2
+    if len(shape) != axes + 1:
+        text = f"the transposed convolution gets frames of shape {list(shape)} instead of (channels, {axes} axes)."
+        raise unsupported_option(name, text, "Give it an input with batch and channel axes.")
+    offsets = None if bias is None else numbers(bias)
+    stride, padding = _spread(spacing.stride, axes), _spread(spacing.padding, axes)
+    extra, dilation = _spread(spacing.output_padding, axes), _spread(spacing.dilation, axes)
+    return (ConvTranspose(name, numbers(weight), shape, offsets, stride, padding, extra, dilation, spacing.groups),)
+
+
 def average_pool(
     name: str,
     shape: Shape,
@@ -95,16 +120,10 @@ def average_pool(
 
 
 def adaptive_pool(name: str, shape: Shape, target: int | Sequence[int | None] | None) -> Ops:
-    """An adaptive average with windows of equal size."""
-    spatial = shape[1:]
-    asked = tuple(target) if isinstance(target, Sequence) else (target,) * len(spatial)
-    goal = tuple(n if t is None else t for n, t in zip(spatial, asked, strict=True))
+    """An adaptive average; windows of unequal size become a sparse matrix."""
+    spatial, goal = shape[1:], pooling.adaptive_goal(shape, target)
     if any(n % t for n, t in zip(spatial, goal, strict=True)):
-        raise unsupported_option(
-            name,
-            f"the adaptive pooling from {list(spatial)} to {list(goal)} needs windows of unequal size.",
-            "Choose an output size that divides the input size, or use AvgPool with a fixed kernel.",
-        )
+        return (pooling.adaptive_windows(name, shape, goal, average=True),)
     kernel = tuple(n // t for n, t in zip(spatial, goal, strict=True))
     return (Pool(name, "average", shape, kernel, kernel, ((0, 0),) * len(spatial)),)
 
@@ -141,6 +160,14 @@ def _convolution(m: nn.Module, name: str, shape: Shape) -> Ops:
     return conv(name, m.weight, m.bias, shape, m.stride, m.padding, m.dilation, m.groups)
 
 
+def _transposed(m: nn.Module, name: str, shape: Shape) -> Ops:
+    assert isinstance(m, (nn.ConvTranspose1d, nn.ConvTranspose2d))
+    assert not isinstance(m.padding, str)
+    return conv_transpose(
+        name, m.weight, m.bias, shape, Spacing(m.stride, m.padding, m.output_padding, m.groups, m.dilation)
+    )
+
+
 def _average(m: nn.Module, name: str, shape: Shape) -> Ops:
     assert isinstance(m, (nn.AvgPool1d, nn.AvgPool2d))
     divisor = getattr(m, "divisor_override", None)
@@ -167,6 +194,8 @@ LAYERS: Mapping[str, Callable[[nn.Module, str, Shape], Ops]] = {
     "torch.nn.modules.linear.Linear": _linear,
     "torch.nn.modules.conv.Conv1d": _convolution,
     "torch.nn.modules.conv.Conv2d": _convolution,
+    "torch.nn.modules.conv.ConvTranspose1d": _transposed,
+    "torch.nn.modules.conv.ConvTranspose2d": _transposed,
     "torch.nn.modules.pooling.AvgPool1d": _average,
     "torch.nn.modules.pooling.AvgPool2d": _average,
     "torch.nn.modules.pooling.AdaptiveAvgPool1d": _adaptive,
@@ -183,31 +212,22 @@ def is_layer(module: nn.Module) -> bool:
     return type(module).__module__.startswith("torch.nn.modules.") and not isinstance(module, containers)
 
 
-def refusal(module: nn.Module, name: str) -> RanvierError | None:
-    """Why this kind of torch.nn layer cannot be part of a network, or None if it can."""
-    path, kind = class_path(type(module)), type(module).__name__
-    if path in LAYERS or path in RESHAPES or kind in ALIASES:
+def refusal(module: nn.Module, name: str, path: str) -> RanvierError | None:
+    """Why the torch.nn layer at ``path``, as ``module`` is one, cannot be part of a network, or None if it can."""
+    kind = type(module).__name__
+    if path in LAYERS or path in pooling.LAYERS or path in RESHAPES or kind in ALIASES:
         return None
-    if kind in POOLINGS:
-        return max_pool(name, kind)
+    if "MaxPool" in kind:
+        return pooling.refused(name, f"the windows of {kind}")
     if type(module).__module__ == "torch.nn.modules.activation" and kind != "MultiheadAttention":
         return activation(name, kind)
     return error(
         "RV183",
         name,
         f"{kind} has no counterpart in a network of spikes and weighted sums.",
-        "Supported are Linear, Conv1d, Conv2d, AvgPool1d, AvgPool2d, BatchNorm1d, BatchNorm2d, Flatten, Dropout, "
-        "Identity and snnTorch's Leaky, Synaptic, RLeaky, RSynaptic, Lapicque; replace the layer and train again.",
-    )
-
-
-def max_pool(place: str, kind: str) -> RanvierError:
-    """Max pooling cannot be a weighted sum."""
-    return error(
-        "RV182",
-        place,
-        f"{kind} takes a maximum, which synapses cannot compute.",
-        "Replace it by AvgPool of the same size, or by a convolution with a stride, and train again for a few epochs.",
+        "Supported are Linear, Conv1d, Conv2d, their transposes, average pooling, max pooling of spikes, BatchNorm1d, "
+        "BatchNorm2d, Flatten, Dropout, Identity and snnTorch's Leaky, Synaptic, RLeaky, RSynaptic, Lapicque; replace "
+        "the layer and train again.",
     )
 
 

@@ -1,38 +1,69 @@
 """Which modules are neurons, which are layers, and which are refused by name."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from torch import nn
 
-from ranvier.compiler.diagnostics import Diagnostic
-from ranvier.frontends.torch import snntorch
+from ranvier.compiler.diagnostics import Diagnostic, RanvierError
+from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.linear import Linear
+from ranvier.frontends.torch import layers, norse, rockpool, sinabs, snntorch, spikingjelly
+from ranvier.frontends.torch.adapters import Adapter
 from ranvier.frontends.torch.capture import Kind, Trace
 from ranvier.frontends.torch.isolate import class_path
 from ranvier.frontends.torch.layers import is_layer, refusal
-from ranvier.frontends.torch.snntorch import Adapter
+from ranvier.frontends.torch.register import registered
 
-NEURONS = snntorch.TABLE
-BASE = "snntorch._neurons.neurons.SpikingNeuron"
-FOREIGN = {
-    "norse": "Norse",
-    "spikingjelly": "SpikingJelly",
-    "sinabs": "Sinabs",
-    "rockpool": "Rockpool",
-    "lava": "lava-dl",
-    "bindsnet": "BindsNET",
+NEURONS: Mapping[str, Adapter] = {
+    **snntorch.TABLE,
+    **spikingjelly.TABLE,
+    **sinabs.TABLE,
+    **rockpool.TABLE,
+    **norse.TABLE,
 }
+BASES = frozenset(
+    {
+        "snntorch._neurons.neurons.SpikingNeuron",
+        "spikingjelly.activation_based.neuron.base_node.BaseNode",
+        "sinabs.layers.stateful_layer.StatefulLayer",
+    }
+)
+SAME_LAYERS: Mapping[str, str] = spikingjelly.LAYERS
+OWN_LAYERS: Mapping[str, Callable[[nn.Module, str, Shape], tuple[Linear, ...]]] = {**sinabs.LAYERS, **rockpool.LAYERS}
+RESHAPES = layers.RESHAPES | sinabs.RESHAPES
+PARTLY: Mapping[str, tuple[tuple[str, ...], Callable[[str, str], RanvierError]]] = {
+    "spikingjelly": (spikingjelly.TRANSPARENT, spikingjelly.refusal),
+    "sinabs": (sinabs.TRANSPARENT, sinabs.refusal),
+    "rockpool": (rockpool.TRANSPARENT, rockpool.refusal),
+    "norse": (norse.TRANSPARENT, norse.refusal),
+}
+FOREIGN = {"lava": "lava-dl", "bindsnet": "BindsNET"}
 
 
 def kind(module: nn.Module) -> Kind:
     """Whether a module is taken as a neuron, as a layer, or looked into."""
-    if class_path(type(module)) in NEURONS:
+    if registered(type(module)) or class_path(type(module)) in NEURONS:
         return "neuron"
-    return "layer" if is_layer(module) or _unknown_neuron(module) else "function"
+    own = class_path(type(module)) in {*SAME_LAYERS, *OWN_LAYERS, *RESHAPES}
+    return "layer" if own or is_layer(module) or _unknown_neuron(module) else "function"
+
+
+def layer_path(module: nn.Module) -> str:
+    """The class of a layer, or of the torch.nn layer that it is."""
+    path = class_path(type(module))
+    return SAME_LAYERS.get(path, path)
+
+
+def takes(module: nn.Module, lead: str) -> bool:
+    """Whether a layer works on every frame of a tensor with these axes before the features."""
+    if isinstance(module, nn.Linear) or layer_path(module) in rockpool.LAYERS:
+        return True
+    return len(lead) == (2 if getattr(module, "step_mode", "s") == "m" else 1)
 
 
 def adapter(module: nn.Module) -> Adapter:
     """The adapter of a neuron module."""
-    return NEURONS[class_path(type(module))]
+    return registered(type(module)) or NEURONS[class_path(type(module))]
 
 
 def refusals(trace: Trace) -> list[Diagnostic]:
@@ -43,7 +74,10 @@ def refusals(trace: Trace) -> list[Diagnostic]:
 def _refusals(module: nn.Module, name: str) -> Iterator[Diagnostic]:
     path, kind_name = class_path(type(module)), type(module).__name__
     framework = FOREIGN.get(path.partition(".")[0])
-    if path in NEURONS:
+    if registered(type(module)) or path in NEURONS or path in OWN_LAYERS or path in RESHAPES:
+        return
+    if path.partition(".")[0] in PARTLY:
+        yield from _refused_part(module, path, name)
         return
     if framework is not None:
         yield Diagnostic(
@@ -55,8 +89,18 @@ def _refusals(module: nn.Module, name: str) -> Iterator[Diagnostic]:
     elif _unknown_neuron(module):
         yield _refused_neuron(module, name)
     elif is_layer(module):
-        found = refusal(module, name)
+        found = refusal(module, name, path)
         yield from found.diagnostics if found else ()
+
+
+def _refused_part(module: nn.Module, path: str, name: str) -> Iterator[Diagnostic]:
+    """A class of a framework that has adapters for some of its classes."""
+    transparent, refused = PARTLY[path.partition(".")[0]]
+    if path in SAME_LAYERS:
+        found = refusal(module, name, layer_path(module))
+        yield from found.diagnostics if found else ()
+    elif not path.startswith(transparent):
+        yield from refused(path, name).diagnostics
 
 
 def _refused_neuron(module: nn.Module, name: str) -> Diagnostic:
@@ -66,8 +110,8 @@ def _refused_neuron(module: nn.Module, name: str) -> Diagnostic:
         return Diagnostic(
             "RV191",
             name,
-            f"{kind_name} is a subclass of snntorch.{parent.__name__}; what it changes cannot be seen from outside.",
-            f"Use snntorch.{parent.__name__} itself.",
+            f"{kind_name} is a subclass of {_spelled(parent)}; what it changes cannot be seen from outside.",
+            f"Use {_spelled(parent)} itself.",
         )
     return Diagnostic(
         "RV192",
@@ -77,7 +121,11 @@ def _refused_neuron(module: nn.Module, name: str) -> Diagnostic:
     )
 
 
+def _spelled(cls: type) -> str:
+    return f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
+
+
 def _unknown_neuron(module: nn.Module) -> bool:
     mro = [class_path(cls) for cls in type(module).__mro__]
-    known_parent = any(path in NEURONS or path == BASE for path in mro)
+    known_parent = any(path in NEURONS or path in BASES for path in mro)
     return (known_parent or mro[0].startswith("snntorch._neurons.")) and mro[0] not in NEURONS

@@ -1,5 +1,6 @@
 """``load_torch``: a trained torch module to a float network."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,16 @@ from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.network import Coding, Input, Network, Note, ReadoutKind
 from ranvier.frontends.torch.assemble import assemble
-from ranvier.frontends.torch.capture import Trace, record
+from ranvier.frontends.torch.capture import Event, Trace, record
 from ranvier.frontends.torch.confirm import confirm_network, confirm_neuron
 from ranvier.frontends.torch.fold import fold
+from ranvier.frontends.torch.handwritten import comparisons
 from ranvier.frontends.torch.isolate import unwrap
 from ranvier.frontends.torch.leaves import adapter, kind, refusals
+from ranvier.frontends.torch.pooling import check_pooled_inputs
 from ranvier.frontends.torch.populations import INPUT, Folded
 from ranvier.frontends.torch.readout import choose
+from ranvier.frontends.torch.sequences import steps_of_call
 from ranvier.frontends.torch.values import Leaf, Value
 
 CALLS = 5
@@ -27,10 +31,14 @@ STEPS = 24
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One way to read the sample: the axis of time (None: there is none), and whether the module is one step."""
+    """One way to read the sample: the axis of time (None: there is none), and whether the module is one step.
+
+    ``merged`` samples (0: not so) share the first axis with time, batch major.
+    """
 
     time: int | None
     single: bool
+    merged: int = 0
 
     @property
     def batch(self) -> int:
@@ -39,6 +47,10 @@ class Reading:
 
     def meanings(self, sample: torch.Tensor) -> tuple[Value, ...]:
         """What the inputs of the recorded calls mean."""
+        if self.merged:
+            letters = "N" + "F" * (sample.ndim - 1)
+            steps = range(sample.shape[0] // self.merged)
+            return (Value(tuple(Leaf(INPUT, "input", t, self.shape(sample)) for t in steps), letters),)
         axes = ["F"] * sample.ndim
         axes[self.batch] = "B"
         shape = self.shape(sample)
@@ -53,10 +65,18 @@ class Reading:
 
     def shape(self, sample: torch.Tensor) -> Shape:
         """Shape of one frame."""
+        if self.merged:
+            return tuple(sample.shape[1:])
         return tuple(n for axis, n in enumerate(sample.shape) if axis not in (self.time, self.batch))
+
+    def samples(self, sample: torch.Tensor) -> int:
+        """The batch size."""
+        return self.merged or sample.shape[self.batch]
 
     def frames(self, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """(batch, ...) for each step; one frame when the input stays the same."""
+        if self.merged:
+            return list(inputs[0].reshape(self.merged, -1, *inputs[0].shape[1:]).unbind(1))
         return list(inputs) if self.time is None else list(inputs[0].unbind(self.time))
 
 
@@ -94,7 +114,9 @@ def load_torch(
     notes += (*folded.notes, *_notes(reading, source, coding, dropped))
     title = name or type(module).__name__
     network = Network(title, tuple(graph.nodes.values()), tuple(graph.edges), chosen, notes)
-    modules = {p: trace.modules[folded.populations[p].events[0].name] for p in graph.inner}
+    check_pooled_inputs(network)
+    calls = {p: folded.populations[p].events[0] for p in graph.inner}
+    modules = {p: trace.modules[event.name] for p, event in calls.items() if event.kind == "neuron"}
     for key, live in modules.items():
         confirm_neuron(live, adapter(live), folded.populations[key])
     confirm_network(network, reading.frames(trace.inputs), folded.populations, graph.inner)
@@ -118,15 +140,15 @@ def _understood(module: nn.Module, sample: torch.Tensor, steps: int | None) -> t
     first = _recorded(module, (sample,))
     calls = _neuron_calls(first)
     problems: list[tuple[int, RanvierError]] = []
-    for reading in _readings(sample, calls, steps):
+    for reading in (*_merged(first, sample), *_readings(sample, calls, steps)):
         try:
-            frames, trace = _run(module, sample, reading)
-            return reading, trace, fold(trace, reading.meanings(frames), frames.shape[reading.batch])
+            frames, trace = _run(module, sample, reading, first)
+            return reading, trace, fold(trace, reading.meanings(frames), reading.samples(frames))
         except RanvierError as problem:
             problems.append((_merit(problem), problem))
     assert problems, "every sample has a reading"
     merit, telling = max(problems, key=lambda p: p[0])
-    if calls == 1 and merit == 0:
+    if calls == 1 and (merit == 0 or _sequences(first)):
         raise error(
             "RV212",
             "sample",
@@ -137,8 +159,29 @@ def _understood(module: nn.Module, sample: torch.Tensor, steps: int | None) -> t
     raise telling
 
 
-def _run(module: nn.Module, sample: torch.Tensor, reading: Reading) -> tuple[torch.Tensor, Trace]:
-    """A run with another batch size and few steps; as many as the sample has where the module insists."""
+def _merged(trace: Trace, sample: torch.Tensor) -> Iterator[Reading]:
+    """The sample of a module that takes batch and time as one axis."""
+    for event in _sequences(trace):
+        module, x = trace.modules[event.name], event.seen[0]
+        if adapter(module).sequence(module) == "N" and x.shape[0] == sample.shape[0]:
+            yield Reading(0, single=False, merged=x.shape[0] // steps_of_call(adapter(module), module, x))
+            return
+
+
+def _sequences(trace: Trace) -> list[Event]:
+    """The calls of neurons on whole sequences."""
+    neurons = (event for event in trace.events if event.kind == "neuron")
+    return [e for e in neurons if adapter(trace.modules[e.name]).sequence(trace.modules[e.name])]
+
+
+def _run(module: nn.Module, sample: torch.Tensor, reading: Reading, first: Trace) -> tuple[torch.Tensor, Trace]:
+    """A run with another batch size and few steps; as many as the sample has where the module insists.
+
+    Where a neuron splits batch and time by numbers of its own, the sample is taken as it is.
+    """
+    modules = [first.modules[event.name] for event in _sequences(first)]
+    if any(adapter(m).sequence(m) == "N" for m in modules):
+        return sample, _recorded(module, _calls(sample, reading))
     batched = _batched(sample, reading)
     short = batched if reading.time is None else batched.narrow(reading.time, 0, min(STEPS, sample.shape[reading.time]))
     for frames in (short, batched) if short.shape != batched.shape else (batched,):
@@ -170,13 +213,18 @@ def _recorded(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Trace:
 
 def _neuron_calls(trace: Trace) -> int:
     """How often each neuron is called; refuses, all at once, what cannot be part of a network."""
-    neurons = [event.name for event in trace.events if event.kind == "neuron"]
+    neurons: Counter[str] = Counter()
+    for event in trace.events:
+        if event.kind == "neuron":
+            live = trace.modules[event.name]
+            neurons[event.name] += steps_of_call(adapter(live), live, event.seen[0])
     found = refusals(trace)
-    if not neurons and all(d.code in ("RV181", "RV182", "RV183") for d in found):
+    steps = max(neurons.values(), default=min(comparisons(trace).values(), default=0))
+    if not steps and all(d.code in ("RV181", "RV182", "RV183") for d in found):
         raise _no_neurons(trace, found)
     if found:
         raise RanvierError(found)
-    return max(neurons.count(name) for name in set(neurons))
+    return steps
 
 
 def _no_neurons(trace: Trace, found: list[Diagnostic]) -> RanvierError:
@@ -188,8 +236,7 @@ def _no_neurons(trace: Trace, found: list[Diagnostic]) -> RanvierError:
         type(trace.root).__name__,
         f"the module has no spiking neuron that Ranvier knows. {what}".strip(),
         "A conventional network has to become a spiking one first: replace each activation by a neuron such as "
-        "snntorch.Leaky and train it, or convert it with thresholds calibrated on data (integrate-and-fire with "
-        "reset by subtraction).",
+        "snntorch.Leaky and train it, or convert it: ranvier.convert(module, calibrate=samples).",
         activations=len(layers),
     )
 

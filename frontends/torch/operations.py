@@ -8,18 +8,23 @@ import torch
 
 from ranvier.compiler.ir.arrays import FloatArray, Shape, size
 from ranvier.compiler.ir.linear import Linear, Reshape, Scale, Sparse
+from ranvier.compiler.ir.network import Neurons
 from ranvier.frontends.torch.capture import Site
 from ranvier.frontends.torch.values import Apply, Expr
 
 
 @dataclass(eq=False)
 class Operations:
-    """A cache of operations by what they do and where; ``batch`` is the batch size of the run."""
+    """A cache of operations by what they do and where.
+
+    ``batch`` is the batch size of the run; ``binary`` names the populations that send only zeros and ones.
+    """
 
     batch: int
-    made: dict[Hashable, tuple[Linear, ...]] = field(default_factory=dict)
+    made: dict[Hashable, tuple[Linear | Neurons, ...]] = field(default_factory=dict)
+    binary: set[str] = field(default_factory=set)
 
-    def once(self, key: Hashable, make: Callable[[], tuple[Linear, ...]]) -> tuple[Linear, ...]:
+    def once(self, key: Hashable, make: Callable[[], tuple[Linear | Neurons, ...]]) -> tuple[Linear | Neurons, ...]:
         """The operations under ``key``, made at the first call."""
         if key not in self.made:
             self.made[key] = make()
@@ -54,7 +59,7 @@ class Operations:
         return chain(self.once(("place", name, expr.shape, shape, axis, start), make), expr)
 
 
-def chain(ops: tuple[Linear, ...], expr: Expr) -> Expr:
+def chain(ops: tuple[Linear | Neurons, ...], expr: Expr) -> Expr:
     """``ops`` applied to ``expr`` one after the other."""
     for op in ops:
         expr = Apply(op, expr)

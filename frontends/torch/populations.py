@@ -7,8 +7,8 @@ from typing import Any
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.network import Note
+from ranvier.frontends.torch.adapters import Described
 from ranvier.frontends.torch.capture import Event
-from ranvier.frontends.torch.snntorch import Described
 from ranvier.frontends.torch.values import Expr, leaves, matches
 
 INPUT = "input"

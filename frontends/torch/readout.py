@@ -73,7 +73,7 @@ def _nothing(folded: Folded) -> RanvierError:
 
 def _check_membrane(folded: Folded, readout: Readout) -> None:
     described = folded.populations[readout.node].described
-    if readout.kind != "spike_count" and described.shows_reset:
+    if not readout.reads_spikes and described.shows_reset:
         raise error(
             "RV220",
             readout.node,

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from ranvier.frontends.torch import layout
 from ranvier.frontends.torch.calls import Call, Result
 from ranvier.frontends.torch.capture import tensors
 from ranvier.frontends.torch.problems import mixes, not_linear
-from ranvier.frontends.torch.values import Meaning, Value
+from ranvier.frontends.torch.values import Fixed, Meaning, Value
 
 
 def alias(_call: Call, x: Value, *_args: Any, **_kwargs: Any) -> Result:
@@ -96,10 +98,19 @@ def cat(call: Call, values: Sequence[Meaning], dim: int = 0) -> Result:
 
 
 def _all_values(call: Call, values: Sequence[Meaning]) -> list[Value]:
-    found = [value for value in values if isinstance(value, Value)]
-    if not found or len(found) != len(values):
+    first = next((value for value in values if isinstance(value, Value)), None)
+    found = [value if isinstance(value, Value) else _silence(value, first) for value in values]
+    if any(value is None for value in found):
         raise not_linear(call.site, "joining signals with constants")
-    return found
+    return [value for value in found if value is not None]
+
+
+def _silence(value: Meaning, beside: Value | None) -> Value | None:
+    """Zeros joined with a signal, as before the first step of a recurrence; None for anything else."""
+    if not isinstance(value, torch.Tensor) or beside is None or bool(value.any()) or value.ndim != len(beside.axes):
+        return None
+    lead = len(beside.axes.rstrip("F"))
+    return Value((Fixed(value, tuple(value.shape[lead:])),) * len(beside.frames), beside.axes)
 
 
 def _sizes(sizes: tuple[Any, ...]) -> list[int]:

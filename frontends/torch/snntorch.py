@@ -8,7 +8,7 @@ twice the threshold in a step that starts above it. Source: snnTorch 1.0.0; ever
 live module at each import.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.compiler.ir.arrays import FloatArray, Shape, size
 from ranvier.compiler.ir.linear import Conv, Dense, Linear, Scale
 from ranvier.compiler.ir.neurons import Lif, Reset
+from ranvier.frontends.torch.adapters import Adapter, Described
 from ranvier.frontends.torch.isolate import class_path
 from ranvier.frontends.torch.layers import LAYERS, numbers
 
@@ -27,35 +28,6 @@ RESETS: Mapping[str, Reset] = {"_base_sub": "subtract", "_base_zero": "value", "
 RESET_CODES = {"subtract": 0, "value": 1, "none": 2}
 WEAK = 2.0**-6
 PROBE = (-3.0, -1.0, -1e-3, -1e-6, 0.0, 1e-6, 1e-3, 0.5, 1.0, 3.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Described:
-    """A neuron module in the network's terms.
-
-    ``recurrent`` leads from the spikes of one step to the input of the next, ``feedback`` likewise carries a
-    reset that no leak can express; ``amplitude`` is what a spike is worth to the layers that follow;
-    ``shows_reset`` tells that the module returns the membrane after the reset.
-    """
-
-    model: Lif
-    recurrent: Linear | None
-    feedback: Linear | None
-    amplitude: FloatArray
-    shows_reset: bool
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """How to call one class: ``states`` in the order of its arguments, and which of them it returns."""
-
-    states: tuple[str, ...]
-    describe: Callable[[nn.Module, str, Shape], Described]
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the returned tensors: spikes first."""
-        return ("spk", *(state for state in self.states if state != "spk"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +110,42 @@ def _lapicque(module: nn.Module, name: str, shape: Shape) -> Described:
     return _described(live, decay, gain=gain, drops_input=True)
 
 
+def _alpha(module: nn.Module, name: str, shape: Shape) -> Described:
+    """``mem = tau (exc + inh)`` follows from itself and ``-inh`` of the step before: a late current."""
+    live = _Live(module, name, shape)
+    if live.reset == "subtract":
+        raise _option(
+            name,
+            "reset_mechanism='subtract' of Alpha subtracts the threshold from a current",
+            "Use reset_mechanism='zero', the default of Alpha, or 'none'.",
+        )
+    alpha, beta = live.values("alpha", 0, 1), live.values("beta", 0, 1)
+    _check(live, alpha)
+    m = live.module
+    slow, fast = torch.log(m.alpha.clamp(0, 1)), torch.log(m.beta.clamp(0, 1))
+    scale = live.spread(slow / (fast - slow) + 1, "alpha and beta")
+    common = {
+        "keep_current": beta,
+        "keep_membrane": alpha,
+        "gain": (alpha - beta) * scale,
+        "threshold": live.threshold,
+    }
+    if live.reset == "none":
+        model = Lif(**_arrays(common), reset="none", late_current=True)
+    else:
+        model = Lif(**_arrays(common), refractory=1, late_current=True, reset_current=True, block_input=True)
+    return Described(model, None, None, live.values("graded_spikes_factor"), shows_reset=False)
+
+
 TABLE: Mapping[str, Adapter] = {
-    "snntorch._neurons.leaky.Leaky": Adapter(("mem",), _leaky),
-    "snntorch._neurons.synaptic.Synaptic": Adapter(("syn", "mem"), _synaptic),
-    "snntorch._neurons.rleaky.RLeaky": Adapter(("spk", "mem"), _rleaky),
-    "snntorch._neurons.rsynaptic.RSynaptic": Adapter(("spk", "syn", "mem"), _rsynaptic),
-    "snntorch._neurons.lapicque.Lapicque": Adapter(("mem",), _lapicque),
+    "snntorch._neurons.alpha.Alpha": Adapter(
+        ("syn_exc", "syn_inh", "mem"), ("spk", "syn_exc", "syn_inh", "mem"), _alpha
+    ),
+    "snntorch._neurons.leaky.Leaky": Adapter(("mem",), ("spk", "mem"), _leaky),
+    "snntorch._neurons.synaptic.Synaptic": Adapter(("syn", "mem"), ("spk", "syn", "mem"), _synaptic),
+    "snntorch._neurons.rleaky.RLeaky": Adapter(("spk", "mem"), ("spk", "mem"), _rleaky),
+    "snntorch._neurons.rsynaptic.RSynaptic": Adapter(("spk", "syn", "mem"), ("spk", "syn", "mem"), _rsynaptic),
+    "snntorch._neurons.lapicque.Lapicque": Adapter(("mem",), ("spk", "mem"), _lapicque),
 }
 
 

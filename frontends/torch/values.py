@@ -13,9 +13,10 @@ import torch
 
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.arrays import Shape
-from ranvier.compiler.ir.linear import Conv, Dense, Linear, Scale
+from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Scale
+from ranvier.compiler.ir.network import Neurons
 
-Output = Literal["input", "spikes", "membrane", "current"]
+Output = Literal["input", "spikes", "membrane", "current", "hidden"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +31,9 @@ class Leaf:
 
 @dataclass(frozen=True, eq=False)
 class Apply:
-    """A linear operation on an expression."""
+    """A linear operation on an expression, or neurons without memory that relay it within the step."""
 
-    op: Linear
+    op: Linear | Neurons
     arg: "Expr"
 
     @property
@@ -71,7 +72,25 @@ class Reduced:
     shape: Shape
 
 
-Expr = Leaf | Apply | Sum | Fixed | Reduced
+@dataclass(frozen=True, eq=False)
+class Gated:
+    """``on`` where ``gate``, a spike written by hand, is 1, ``off`` where it is 0.
+
+    Such a reset belongs into a neuron: ``refusal`` is raised when it is left outside of one.
+    """
+
+    gate: Leaf
+    on: "Expr"
+    off: "Expr"
+    refusal: RanvierError
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the frame."""
+        return self.gate.shape
+
+
+Expr = Leaf | Apply | Sum | Fixed | Reduced | Gated
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +132,9 @@ def add(terms: tuple[Expr, ...]) -> Expr:
     return flat[0] if len(flat) == 1 else Sum(flat, shape)
 
 
-def has_offset(op: Linear) -> bool:
+def has_offset(op: Linear | Neurons) -> bool:
     """Whether ``op`` gives something for a zero input."""
-    if isinstance(op, (Dense, Conv)):
+    if isinstance(op, (Dense, Conv, ConvTranspose)):
         return op.bias is not None and bool(np.any(op.bias))
     return isinstance(op, Scale) and bool(np.any(op.shift))
 
@@ -128,6 +147,8 @@ def silent(expr: Expr, shift: int) -> bool:
         return not has_offset(expr.op) and silent(expr.arg, shift)
     if isinstance(expr, Fixed):
         return expr.zero
+    if isinstance(expr, Gated):
+        return silent(expr.on, shift) and silent(expr.off, shift)
     return isinstance(expr, Sum) and all(silent(term, shift) for term in expr.terms)
 
 
@@ -148,6 +169,9 @@ def _same(early: Expr, late: Expr, shift: int) -> bool:
         return (early.source, early.output, early.step) == (late.source, late.output, step)
     if isinstance(early, Apply) and isinstance(late, Apply):
         return early.op is late.op and matches(early.arg, late.arg, shift)
+    if isinstance(early, Gated) and isinstance(late, Gated):
+        pairs = ((early.gate, late.gate), (early.on, late.on), (early.off, late.off))
+        return all(matches(a, b, shift) for a, b in pairs)
     if isinstance(early, Fixed) and isinstance(late, Fixed):
         return torch.equal(early.value, late.value)
     return False
@@ -162,6 +186,8 @@ def leaves(expr: Expr) -> list[Leaf]:
             found.append(part)
         elif isinstance(part, Apply):
             todo.append(part.arg)
+        elif isinstance(part, Gated):
+            todo.extend((part.off, part.on, part.gate))
         elif not isinstance(part, Fixed):
             todo.extend(reversed(part.terms if isinstance(part, Sum) else part.frames))
     return found

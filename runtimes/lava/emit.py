@@ -110,6 +110,7 @@ def _context(chosen: Plan, tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
         "output": output.attribute,
         "output_shape": output.shape,
         "readout_kind": chip.readout.kind,
+        "reads_spikes": chip.readout.reads_spikes,
         "latency": chip.latency,
         "fresh": chosen.fresh,
         "drain": chosen.drain,

@@ -163,12 +163,12 @@ def _frames(plan: Plan, inputs: Values) -> Values:
 
 
 def _reserve(plan: Plan, layer: Layer, lead: tuple[int, ...], record: Records) -> _Kept:
-    read = plan.readout.kind if layer.name == plan.readout.node else None
+    read, by_spikes = layer.name == plan.readout.node, plan.readout.reads_spikes
     shape = (*lead, layer.size)
     states = (len(layer.program.states), *shape)
     return _Kept(
-        np.empty(shape, layer.sends) if "spikes" in record or read == "spike_count" else None,
-        np.empty(shape, layer.number) if "membrane" in record or read not in {None, "spike_count"} else None,
+        np.empty(shape, layer.sends) if "spikes" in record or (read and by_spikes) else None,
+        np.empty(shape, layer.number) if "membrane" in record or (read and not by_spikes) else None,
         np.empty(states, layer.number) if "states" in record else None,
     )
 
@@ -193,7 +193,7 @@ def _recording(plan: Plan, kept: Mapping[str, _Kept], total: _Total, record: Rec
         if k.states is not None
     }
     read = next(layer for layer in plan.layers if layer.name == plan.readout.node)
-    outputs = (sent if plan.readout.kind == "spike_count" else membrane)[read.name].astype(read.number, copy=False)
+    outputs = (sent if plan.readout.reads_spikes else membrane)[read.name].astype(read.number, copy=False)
     return Recording(
         outputs,
         predict(plan.readout, outputs),

@@ -8,7 +8,6 @@ import numpy as np
 from ranvier.compiler.ir.arrays import FloatArray, size
 from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.ir.network import Network
-from ranvier.compiler.ir.neurons import Lif
 from ranvier.compiler.ir.programs import INPUT_SHIFT
 
 
@@ -45,7 +44,5 @@ def network_levels(network: Network) -> Levels:
     """The levels of a float network, in its own units."""
     found = {}
     for p in network.populations:
-        model = p.model
-        level = np.asarray(model.threshold if isinstance(model, Lif) else model.vth << INPUT_SHIFT, np.float64)
-        found[p.name] = Level(np.broadcast_to(level, (size(p.shape),)))
+        found[p.name] = Level(np.broadcast_to(p.model.threshold, (size(p.shape),)))
     return found

@@ -9,30 +9,50 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ranvier import encode
     from ranvier.api import App, check, compile, load, open, target_names, verify  # noqa: A004 the names of the verbs
     from ranvier.compiler.diagnostics import Diagnostic, RanvierError
+    from ranvier.compiler.ir.neurons import Lif
+    from ranvier.conversion import accuracy_by_steps, convert, convert_first_spike, fewest_steps
     from ranvier.data import Samples, load_data
+    from ranvier.frontends.torch.register import register_neuron
+    from ranvier.runtimes.exports.nir import export_nir
 
 __version__ = "0.1.0"
 __all__ = [
     "App",
     "Diagnostic",
+    "Lif",
     "RanvierError",
     "Samples",
+    "accuracy_by_steps",
     "check",
     "compile",
+    "convert",
+    "convert_first_spike",
+    "encode",
+    "export_nir",
+    "fewest_steps",
     "load",
     "load_data",
     "open",
+    "register_neuron",
     "target_names",
     "verify",
 ]
 
 _HOMES = {
     "Diagnostic": "ranvier.compiler.diagnostics",
+    "Lif": "ranvier.compiler.ir.neurons",
     "RanvierError": "ranvier.compiler.diagnostics",
     "Samples": "ranvier.data",
+    "accuracy_by_steps": "ranvier.conversion",
+    "convert": "ranvier.conversion",
+    "convert_first_spike": "ranvier.conversion",
+    "export_nir": "ranvier.runtimes.exports.nir",
+    "fewest_steps": "ranvier.conversion",
     "load_data": "ranvier.data",
+    "register_neuron": "ranvier.frontends.torch.register",
 }
 
 
@@ -42,6 +62,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'ranvier' has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - spares the start what a script may not need
 
+    if name == "encode":
+        return import_module("ranvier.encode")
     return getattr(import_module(_HOMES.get(name, "ranvier.api")), name)
 
 

@@ -59,6 +59,12 @@ def _netx(path: Path, options: Values) -> Network:
     return load_netx(path, **options)
 
 
+def _onnx(path: Path, options: Values) -> Network:
+    from ranvier.frontends.onnx import load_onnx
+
+    return load_onnx(path, **options)
+
+
 def _torch(module: Any, options: Values) -> Network:
     from ranvier.frontends.torch.load import load_torch
 
@@ -75,11 +81,11 @@ FILES: Mapping[str, Kind] = {
         _nir,
     ),
     ".net": Kind("lava-dl file", ("input_shape", "readout"), _netx),
+    ".onnx": Kind("ONNX file", ("coding", "readout"), _onnx),
 }
 MODULE = Kind("torch module", ("sample", "steps", "coding", "readout"), _torch)
 ELSEWHERE: Mapping[str, tuple[str, str]] = {
     ".rnv": ("is a compiled program, not a network", "use ranvier.open(path), or the verbs that take a program"),
-    ".onnx": ("ONNX files cannot be read yet", "give the torch module itself, or export it as .nir"),
     ".pt": ("a checkpoint holds weights, not a network", "build the module, load the weights into it, give that"),
     ".pth": ("a checkpoint holds weights, not a network", "build the module, load the weights into it, give that"),
     ".py": ("a Python file is not a network", "give the module object; on the command line file.py:object"),
@@ -115,10 +121,10 @@ def _kind(source: object) -> tuple[Kind, str]:
         return MODULE, type(source).__name__
     if not isinstance(source, str | Path):
         message = f"a {type(source).__name__} is no network"
-        raise error("RV603", "source", message, "give a path (.nir, .net) or a torch module")
+        raise error("RV603", "source", message, "give a path (.nir, .net, .onnx) or a torch module")
     suffix = Path(source).suffix.lower()
     if suffix not in FILES:
-        unknown = (f"files ending in {suffix or 'nothing'} are not known", "give a .nir or .net file")
+        unknown = (f"files ending in {suffix or 'nothing'} are not known", "give a .nir, .net or .onnx file")
         message, fix = ELSEWHERE.get(suffix, unknown)
         raise error("RV604", str(source), message, fix)
     return FILES[suffix], str(source)

@@ -1,6 +1,6 @@
 """What a compiled program takes of its chip, layer by layer, as data."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,12 +8,14 @@ import numpy as np
 from ranvier.compiler.analysis.energy import EnergyReport, energy
 from ranvier.compiler.analysis.events import events
 from ranvier.compiler.analysis.memory import MemoryReport, memory
+from ranvier.compiler.analysis.overflow import Bound, overflows
 from ranvier.compiler.analysis.resources_synapses import fan_in
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.chip import ChipNetwork, Population, Rounding
 from ranvier.compiler.ir.network import Note
 from ranvier.compiler.ir.program import Program
 from ranvier.runtimes.recording import Recording
+from ranvier.runtimes.verify.overflow import register_of
 
 if TYPE_CHECKING:
     from ranvier.targets.schema import Target
@@ -40,7 +42,10 @@ class LayerReport:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """A program on its chip; ``memory`` is None for an unknown target, ``energy`` without a recording as well."""
+    """A program on its chip; ``memory`` is None for an unknown target, ``energy`` without a recording as well.
+
+    ``registers`` are bounds of every accumulator and state that hold for all inputs, their names those of states.
+    """
 
     network: str
     target: str
@@ -51,6 +56,7 @@ class Report:
     energy: EnergyReport | None
     roundings: tuple[Rounding, ...]
     notes: tuple[Note, ...]
+    registers: tuple[Bound, ...]
 
     @property
     def neurons(self) -> int:
@@ -82,6 +88,7 @@ class Report:
             "energy": None if self.energy is None else self.energy.to_json(),
             "roundings": [asdict(rounding) for rounding in self.roundings],
             "notes": [asdict(note) for note in self.notes],
+            "registers": [asdict(bound) | {"proved": bound.proved} for bound in self.registers],
         }
 
 
@@ -92,9 +99,27 @@ def report(program: Program, target: "Target | None", recording: Recording | Non
     spent = None if target is None or recording is None else _energy(program, target, recording)
     layers = tuple(_layer(program, population, taken, recording) for population in chip.populations)
     notes = (*chip.notes, *program.notes)
+    registers = tuple(_named(chip, bound) for bound in overflows(chip).bounds)
     return Report(
-        chip.name, program.target, layers, placement.cores, placement.chips, taken, spent, chip.roundings, notes
+        chip.name,
+        program.target,
+        layers,
+        placement.cores,
+        placement.chips,
+        taken,
+        spent,
+        chip.roundings,
+        notes,
+        registers,
     )
+
+
+def _named(chip: ChipNetwork, bound: Bound) -> Bound:
+    """``bound`` with the state that its operation computes in the place of the operation."""
+    population = next(p for p in chip.populations if p.name == bound.population)
+    if bound.where not in {op.result for op in population.program.ops}:
+        return bound
+    return replace(bound, where=register_of(population.program, bound.where))
 
 
 def _layer(

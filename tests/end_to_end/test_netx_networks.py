@@ -101,6 +101,20 @@ def test_pilotnet_equals_its_ground_truth_until_the_second_sample(
     assert u.any()
 
 
+def test_axonal_delays_equal_lava_dls_ground_truth() -> None:
+    """NTIDIGITS, 64-256-256-242 with delays of 0 to 62 steps; its files are in the wheel of lava-dl 0.6.0."""
+    folder = test_data("lava_dl", "ntidigits")
+    network = load_netx(folder / "ntidigits.net")
+    events, wanted = np.load(folder / "input.npy").T[None], np.load(folder / "output.npy").T
+    prepared = prepare(network)
+    shaped = events.reshape(1, -1, *network.inputs[0].shape)
+    spikes = simulator.run(prepared, shaped, ("spikes",)).spikes["dense4"][0]
+    np.testing.assert_array_equal(spikes[:-4], wanted[4:])
+    assert int(wanted.sum()) == 22572
+    chip = lower(prepared, load_target("loihi2"), observe(prepared, shaped), Options())
+    np.testing.assert_array_equal(simulator.run(chip, shaped, ("spikes",)).spikes["dense4"][0], spikes)
+
+
 def test_one_neuron_equals_a_loihi_2_chip() -> None:
     entering, membrane, fired = np.loadtxt(test_data("nir_paper", "lif", "lif_lava_loihi_fixed.csv"), delimiter=",").T
     model = RegisterLif(np.array(4095), np.array(163), np.array(25))

@@ -11,9 +11,12 @@ from ranvier.compiler.ir.linear import Conv, Dense
 from ranvier.compiler.ir.network import Network
 from ranvier.compiler.ir.neurons import RegisterLif
 from ranvier.compiler.ir.verify import check_network
-from ranvier.compiler.pipeline import prepare
+from ranvier.compiler.pipeline import Options, lower, prepare
 from ranvier.frontends.netx import load_netx
+from ranvier.runtimes import oracle, simulator
+from ranvier.runtimes.observe import observe
 from ranvier.runtimes.reference import run
+from ranvier.targets.load import load_target
 from support.netx_files import CUBA, conv, dense, write_netx
 
 RNG = np.random.default_rng(7)
@@ -130,11 +133,78 @@ def test_weights_are_put_on_lavas_grid_and_the_change_is_said(tmp_path: Path) ->
     assert (negative.grid.sign, negative.weight.tolist()) == ("inhibitory", [[-255, -3, 0]])
 
 
-def test_one_delay_per_layer_is_an_edge_delay(tmp_path: Path) -> None:
-    network = load(tmp_path, dense(2 * np.eye(3)), dense(2 * np.eye(3), delay=np.full(3, 4.0)))
-    assert {e.target: e.delay for e in network.edges if e.delay} == {"dense1.weight": 4}
-    assert codes(tmp_path, dense(2 * np.eye(3), delay=np.array([1.0, 2, 3]))) == ["RV147"]
+def late(spikes: np.ndarray, delays: list[int]) -> np.ndarray:
+    """Column i of ``spikes`` (steps, neurons) moved ``delays[i]`` steps on."""
+    moved = np.zeros_like(spikes)
+    for neuron, delay in enumerate(delays):
+        moved[delay:, neuron] = spikes[: len(spikes) - delay, neuron]
+    return moved
+
+
+@pytest.mark.parametrize("delays", [[4, 4, 4, 4], [0, 3, 7, 3]])
+def test_axonal_delays_reach_the_next_layer_late(tmp_path: Path, delays: list[int]) -> None:
+    first, second = 2 * RNG.integers(-40, 60, (4, 6)), 2 * RNG.integers(-40, 60, (3, 4))
+    layers = dense(first, delay=np.array(delays) + 0.5, bias=np.full(4, 3.0)), dense(second)
+    network = load(tmp_path, *layers)
+    x = RNG.integers(0, 2, (1, 60, 6))
+    sent = cuba_steps(x[0] @ first.T, bias=3)
+    wanted = cuba_steps(late(sent, delays) @ second.T)
+    prepared = prepare(network)
+    for form in (network, prepared):
+        np.testing.assert_array_equal(run(form, x).outputs[0], wanted)
+    assert sent.any()
+    assert wanted.any()
+    assert len([e for e in prepared.edges if e.delay]) == len(set(delays) - {0})
+    chip = lower(prepared, load_target("loihi2"), observe(prepared, x), Options())
+    for executor in (oracle, simulator):
+        np.testing.assert_array_equal(executor.run(chip, x).outputs[0], wanted)
+
+
+def test_axonal_delays_of_the_last_layer_delay_what_is_read(tmp_path: Path) -> None:
+    delays, weight = [5, 0, 2], 2 * RNG.integers(-40, 60, (3, 6))
+    network = load(tmp_path, dense(weight, delay=np.array(delays, float)))
+    x = RNG.integers(0, 2, (1, 60, 6))
+    wanted = late(cuba_steps(x[0] @ weight.T), delays)
+    for form in (network, prepare(network)):
+        np.testing.assert_array_equal(run(form, x).outputs[0], wanted)
+    assert wanted.any()
+    assert not any(note.code == "RV153" for note in network.notes)
+    biased = load(tmp_path, dense(weight, delay=np.array(delays, float), bias=np.full(3, 3.0)))
+    assert any(note.code == "RV153" for note in biased.notes)
+
+
+def test_a_recurrent_layer_hears_itself_without_its_axonal_delays(tmp_path: Path) -> None:
+    weight, back = 2 * RNG.integers(-40, 60, (4, 6)), 2 * RNG.integers(-60, 60, (4, 4))
+    delays = [1, 4, 0, 2]
+    layer = dense(weight, weight_rec=np.float32(back), delay=np.array(delays, float)) | {"type": "dense_rec"}
+    network = load(tmp_path, layer, dense(2 * np.eye(4) * 60))
+    x = RNG.integers(0, 2, (1, 40, 6))
+    run_ = run(prepare(network), x, record=("spikes",))
+    sent = run_.spikes["dense_rec0"][0].astype(np.int64)
+    before = np.vstack([np.zeros((1, 4), np.int64), sent[:-1]])
+    np.testing.assert_array_equal(sent, cuba_steps(x[0] @ weight.T + before @ back.T))
+    np.testing.assert_array_equal(run_.outputs[0], cuba_steps(late(sent, delays) @ (120 * np.eye(4, dtype=int))))
+    assert codes(tmp_path, layer) == ["RV147"]
+
+
+def test_delays_that_no_chip_can_hold_or_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     assert codes(tmp_path, dense(2 * np.eye(3), delay=np.array([63.0]))) == ["RV147"]
+    assert codes(tmp_path, dense(2 * np.eye(3), delay=np.array([0.0, -1, 2]))) == ["RV147"]
+    assert codes(tmp_path, dense(2 * np.eye(3), delay=np.array([1.0, 2.0]))) == ["RV142"]
+
+
+def test_an_average_layer_counts_the_spikes_of_its_groups(tmp_path: Path) -> None:
+    average = {"type": "average", "shape": np.array([2, 1, 1])}
+    weight = 2 * RNG.integers(-40, 60, (6, 5))
+    network = load(tmp_path, {"type": "input", "shape": np.array([5])}, dense(weight), average)
+    x = RNG.integers(0, 2, (1, 50, 5))
+    result = run(prepare(network), x, record=("spikes",))
+    counts = result.spikes["dense1"][0].sum(axis=0).reshape(2, 3).sum(axis=1)
+    np.testing.assert_array_equal(result.outputs[0, -1], 64 * counts)
+    assert network.readout.kind == "last_membrane"
+    assert counts.all()
+    assert codes(tmp_path, dense(weight), {"type": "average", "shape": np.array([4, 1, 1])}) == ["RV145"]
+    assert codes(tmp_path, dense(weight), average, dense(np.eye(2))) == ["RV143"]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +213,7 @@ def test_one_delay_per_layer_is_an_edge_delay(tmp_path: Path) -> None:
         ([], "RV141"),
         ([{"type": "pool"}], "RV143"),
         ([dense(np.eye(2) * 2), {"type": "input", "shape": np.array([2]), "neuron": CUBA}], "RV143"),
-        ([{"type": "input", "shape": np.array([2])}], "RV144"),
+        ([{"type": "input", "shape": np.array([2])}], "RV141"),
         ([dense(np.eye(2), CUBA | {"type": "SDNN"})], "RV144"),
         ([dense(np.eye(2), CUBA | {"type": "ADRF_PHASE"})], "RV144"),
         ([dense(np.eye(2), CUBA | {"refDelay": 3})], "RV144"),
@@ -165,5 +235,5 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, layers: list[Any], code:
 
 
 def test_all_bad_layers_are_named_at_once(tmp_path: Path) -> None:
-    layers = dense(np.full((2, 2), 0.5)), {"type": "average"}, {"type": "convT"}
+    layers = dense(np.full((2, 2), 0.5)), {"type": "unpool"}, {"type": "convT"}
     assert codes(tmp_path, *layers) == ["RV146", "RV143", "RV143"]

@@ -11,6 +11,7 @@ import pytest
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.network import Network
 from ranvier.compiler.ir.verify import check_network
+from ranvier.compiler.pipeline import prepare
 from ranvier.frontends.nir import load_nir
 from ranvier.runtimes.reference import run
 from support.nir_files import integrate_and_fire, lif, write_chain, write_nir
@@ -81,7 +82,38 @@ def test_delay_nodes_become_edge_delays_and_break_loops_by_themselves(tmp_path: 
     assert delays(shifted) == {("d", "a"): 3}
 
 
-@pytest.mark.parametrize("delay", [np.array([1.0, 2.0]), np.full(2, 0.5), np.full(2, -1.0)])
+@pytest.mark.parametrize("steps", [[3, 1], [0, 2], [4, 4]])
+def test_elements_of_a_delay_node_have_delays_of_their_own(tmp_path: Path, steps: list[int]) -> None:
+    nodes = {
+        "a": integrate_and_fire(2),
+        "d": nir.Delay(np.array(steps, float)),
+        "w": nir.Linear(2 * EYE),
+        "b": integrate_and_fire(2),
+    }
+    network = load(tmp_path, nodes, ("in", "a"), ("a", "d"), ("d", "w"), ("w", "b"), ("b", "out"))
+    x = np.random.default_rng(2).integers(0, 2, (1, 20, 2))
+    for form in (network, prepare(network)):
+        spikes = {name: found[0] for name, found in run(form, x, ("spikes",)).spikes.items()}
+        assert spikes["a"].any()
+        for element, delay in enumerate(steps):
+            np.testing.assert_array_equal(spikes["b"][delay:, element], spikes["a"][: 20 - delay, element])
+            assert not spikes["b"][:delay, element].any()
+
+
+def test_a_delay_in_front_of_the_output_delays_what_is_read(tmp_path: Path) -> None:
+    edges = ("in", "a"), ("a", "d"), ("d", "out")
+    unequal = {"a": integrate_and_fire(2), "d": nir.Delay(np.array([2.0, 1.0]))}
+    assert sorted(delays(load(tmp_path, unequal, *edges)).values()) == [1, 2]
+    uniform = unequal | {"d": nir.Delay(np.full(2, 2.0))}
+    assert delays(load(tmp_path, uniform, *edges)) == {("d", "out"): 2}
+
+
+def test_as_many_delays_as_elements(tmp_path: Path) -> None:
+    nodes = {"a": integrate_and_fire(2), "d": nir.Delay(np.array([1.0, 2.0, 3.0]))}
+    assert codes(tmp_path, nodes, ("in", "d"), ("d", "a"), ("a", "out")) == ["RV107"]
+
+
+@pytest.mark.parametrize("delay", [np.full(2, 0.5), np.full(2, -1.0)])
 def test_delays_that_are_no_whole_steps_are_refused(tmp_path: Path, delay: np.ndarray) -> None:
     nodes = {"a": integrate_and_fire(2), "d": nir.Delay(delay)}
     assert codes(tmp_path, nodes, ("in", "d"), ("d", "a"), ("a", "out")) == ["RV112"]

@@ -26,6 +26,18 @@ def test_last_and_sum_differ_where_they_should():
     assert predict(Readout("n", "sum_membrane"), outputs).tolist() == [0]
 
 
+def test_the_first_spike_wins_and_silence_comes_last():
+    outputs = np.zeros((3, 4, 3))
+    outputs[0, 2, 1] = outputs[0, 3, 0] = outputs[0, 3, 2] = 1
+    outputs[1, 3, 2] = 2
+    assert predict(Readout("n", "first_spike"), outputs).tolist() == [1, 2, 0]
+    outputs[0, 2, 0] = 1
+    assert predict(Readout("n", "first_spike"), outputs).tolist() == [0, 2, 0], "a tie goes to the lowest index"
+    outputs[2, 0, 2] = outputs[2, 1:, 1] = 1
+    assert predict(Readout("n", "first_spike"), outputs[2:]).tolist() == [2]
+    assert predict(Readout("n", "spike_count"), outputs[2:]).tolist() == [1]
+
+
 def test_ties_go_to_the_lowest_index_and_shapes_are_flattened():
     assert predict(Readout("n"), np.ones((2, 3, 2, 2))).tolist() == [0, 0]
     outputs = np.zeros((1, 2, 2, 2))

@@ -1,5 +1,6 @@
 """Random legal chip networks for property tests, and data that fit them."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,12 @@ from ranvier.compiler.ir.chip import (
 )
 from ranvier.compiler.ir.linear import SignMode
 from ranvier.compiler.ir.network import Readout
-from ranvier.compiler.ir.programs import Features, chip_lif
+from ranvier.compiler.ir.neuron_steps.adaptive import adaptive_lif, feedback_lif
+from ranvier.compiler.ir.neuron_steps.compartments import two_compartment
+from ranvier.compiler.ir.neuron_steps.resonators import resonate
+from ranvier.compiler.ir.neuron_steps.sigma_delta import sigma_delta
+from ranvier.compiler.ir.programs import CUBA_LIF, Features, chip_lif
+from ranvier.compiler.ir.steps import StepProgram
 
 STOCK = Features()
 WEIGHT_RANGES: dict[SignMode, tuple[int, int]] = {
@@ -27,6 +33,34 @@ WEIGHT_RANGES: dict[SignMode, tuple[int, int]] = {
     "excitatory": (0, 255),
     "inhibitory": (-255, 0),
 }
+
+
+RANGES: dict[str, tuple[int, int]] = {
+    "du": (-1, 4095),
+    "dv": (0, 4096),
+    "bias": (-4095, 4095),
+    "vth": (0, 3000),
+    "threshold": (1, 200_000),
+    "reset_value": (-5000, 5000),
+    "reset_amount": (1, 200_000),
+    "floor": (-300_000, 0),
+    "refractory": (1, 5),
+    "keep_current": (0, 4096),
+    "keep_membrane": (0, 4096),
+    "keep_adaptation": (0, 4096),
+    "keep_refractory": (0, 4096),
+    "keep_input": (0, 4096),
+    "keep_feedback": (0, 4096),
+    "keep_dendrite": (-2048, 4096),
+    "from_soma": (-4096, 2048),
+    "keep_soma": (2048, 6144),
+    "from_dendrite": (-4096, 8192),
+    "rotate_real": (-4096, 4096),
+    "rotate_imag": (-4096, 4096),
+}
+"""Registers of a random population, by parameter."""
+LEVEL = (-100_000, 100_000)
+"""Any other parameter is one in membrane units."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +86,32 @@ def features() -> st.SearchStrategy[Features]:
         late_guard=st.booleans(),
         refractory=st.booleans(),
         floor=st.booleans(),
+        late_current=st.booleans(),
+        reset_current=st.booleans(),
+        block_input=st.booleans(),
     )
+
+
+def other_programs() -> st.SearchStrategy[StepProgram]:
+    """Integer programs of the neurons beyond the leaky integrate-and-fire family."""
+    exact = st.just("int")
+    compare, reset = st.sampled_from([">", ">="]), st.sampled_from(["value", "subtract", "none"])
+    turns = st.sampled_from(["none", "imaginary", "both"])
+    message = {"shift": st.integers(0, 8), "bits": st.integers(4, 10)}
+    return st.one_of(
+        st.builds(adaptive_lif, exact, compare, reset, st.booleans(), st.booleans()),
+        st.builds(feedback_lif, exact, compare, st.booleans()),
+        st.builds(two_compartment, exact, compare, reset),
+        st.builds(resonate, exact, compare, st.sampled_from(["phase", "imaginary"]), turns),
+        st.builds(sigma_delta, exact, compare, st.sampled_from(["unit", "relu"]), st.booleans(), **message),
+    )
+
+
+def programs(limits: Limits) -> st.SearchStrategy[StepProgram]:
+    """The integer program of a population."""
+    if limits.stock_only:
+        return st.just(chip_lif(STOCK))
+    return st.one_of(st.just(chip_lif(STOCK)), features().map(chip_lif), other_programs())
 
 
 @st.composite
@@ -80,13 +139,22 @@ def chip_networks(draw: st.DrawFn, limits: Limits = Limits()) -> ChipNetwork:
         for number, (node, syn) in enumerate(sources):
             delay = latency - _latency(node) - 1
             connections.append(_connect(draw, f"{name}_in{number}", node.name, name, syn, delay, limits))
+        if limits.delays and draw(st.booleans()):
+            again = _sparse(draw, rng, size(source.shape), size(out_shape))
+            late = latency - _latency(source) + draw(st.integers(0, 3))
+            connections.append(_connect(draw, f"{name}_late", source.name, name, again, late, limits))
+        if limits.recurrent and index and draw(st.booleans()):
+            earlier = draw(st.sampled_from([n for n in nodes if isinstance(n, Population)]))
+            back = _dense(draw, rng, size(out_shape), earlier.size)
+            delay = draw(st.integers(0, 2)) if limits.delays else 0
+            connections.append(_connect(draw, f"{name}_back", name, earlier.name, back, delay, limits))
         if limits.recurrent and draw(st.booleans()):
             loop = _dense(draw, rng, size(out_shape), size(out_shape))
             delay = draw(st.integers(0, 2)) if limits.delays else 0
             connections.append(_connect(draw, f"{name}_rec", name, name, loop, delay, limits))
         nodes.append(population)
     populations = tuple(n for n in nodes if isinstance(n, Population))
-    kind = draw(st.sampled_from(["spike_count", "last_membrane"]))
+    kind = draw(st.sampled_from(["spike_count", "first_spike", "last_membrane"]))
     return ChipNetwork(
         "random", "loihi2", (nodes[0],), populations, tuple(connections), Readout(populations[-1].name, kind)
     )
@@ -141,11 +209,13 @@ def _synapse(draw: st.DrawFn, rng: np.random.Generator, shape: Shape, limits: Li
     if limits.conv and len(shape) == 3 and draw(st.booleans()):
         return _conv(draw, rng, shape)
     targets = draw(st.integers(1, limits.max_neurons))
-    if draw(st.booleans()):
-        return _dense(draw, rng, size(shape), targets)
-    kept = rng.random((targets, size(shape))) < 0.4
+    return _dense(draw, rng, size(shape), targets) if draw(st.booleans()) else _sparse(draw, rng, size(shape), targets)
+
+
+def _sparse(draw: st.DrawFn, rng: np.random.Generator, sources: int, targets: int) -> SparseSynapse:
+    kept = rng.random((targets, sources)) < 0.4
     indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
-    return SparseSynapse(_weights(draw, rng, (int(kept.sum()),)), np.nonzero(kept)[1], indptr, size(shape))
+    return SparseSynapse(_weights(draw, rng, (int(kept.sum()),)), np.nonzero(kept)[1], indptr, sources)
 
 
 def _conv(draw: st.DrawFn, rng: np.random.Generator, shape: Shape) -> ConvSynapse:
@@ -165,7 +235,7 @@ def _population(
     draw: st.DrawFn, rng: np.random.Generator, name: str, shape: Shape, latency: int, limits: Limits
 ) -> Population:
     neurons = size(shape)
-    f = STOCK if limits.stock_only else draw(st.one_of(st.just(STOCK), features()))
+    program = draw(programs(limits))
     per_neuron = draw(st.booleans())
 
     def values(low: int, high: int) -> NDArray[np.int64]:
@@ -173,19 +243,16 @@ def _population(
         drawn = rng.choice([*ends, *rng.integers(low, high + 1, 6)], neurons if per_neuron else 1)
         return np.asarray(drawn if per_neuron else drawn[0], dtype=np.int64)
 
-    params = {
-        "du": values(-1, 4095),
-        "dv": values(0, 4096),
-        "bias": values(-4095, 4095) << int(rng.integers(0, 8)),
-    }
-    params |= {"vth": values(0, 3000)} if f.stock else {"threshold": values(1, 200_000)}
-    if not f.stock and f.reset == "value":
-        params["reset_value"] = values(-5000, 5000)
-    if f.reset == "subtract":
-        params["reset_amount"] = values(1, 200_000)
-    params |= {"floor": values(-300_000, 0)} if f.floor else {}
-    params |= {"refractory": values(1, 5)} if f.refractory else {}
-    initial: dict[str, NDArray[np.int64]] = {s.name: np.zeros((), np.int64) for s in chip_lif(f).states}
-    if not f.stock and draw(st.booleans()):
+    params = {p: values(*RANGES.get(p, LEVEL)) for p in program.params}
+    if "loihi2.lif" in program.semantics or program.semantics == CUBA_LIF:
+        params["bias"] = params["bias"] << int(rng.integers(0, 8))
+    initial: dict[str, NDArray[np.int64]] = {s.name: np.zeros((), np.int64) for s in program.states}
+    if program.semantics != CUBA_LIF and draw(st.booleans()):
         initial["v"] = values(-3000, 3000)
-    return Population(name, shape, chip_lif(f), params, initial, latency, 0 if f.max_spikes == 1 else 8)
+    return Population(name, shape, program, params, initial, latency, message_bits(program))
+
+
+def message_bits(program: StepProgram) -> int:
+    """The width of what ``program`` sends; 0 for spikes."""
+    named = re.search(r"bits(\d+)", program.semantics)
+    return int(named[1]) if named else 8 if program.graded else 0

@@ -13,6 +13,7 @@ import numpy as np
 from ranvier.compiler.ir.chip import ChipNetwork, ChipSynapse, Connection, ConvSynapse, DenseSynapse, Population
 from ranvier.compiler.ir.neurons import Compare, Reset
 from ranvier.compiler.ir.programs import Features, chip_lif
+from support import scalar_kinds
 
 Numbers = Mapping[str, int]
 Synapses = list[tuple[int, int, int]]
@@ -23,9 +24,9 @@ COMPARES: tuple[Compare, ...] = (">", ">=")
 FEATURES = {
     chip_lif(f).semantics: f
     for f in (
-        Features(reset, compare, spikes, late_guard=guard, refractory=rest, floor=floor, full_width=full)
+        Features(reset, compare, spikes, True, False, guard, rest, floor, full, *currents)
         for reset, compare, spikes in product(RESETS, COMPARES, (1, 3, 0))
-        for guard, rest, floor, full in product((False, True), repeat=4)
+        for guard, rest, floor, full, *currents in product((False, True), repeat=7)
     )
 }
 
@@ -54,7 +55,8 @@ def lif(f: Features, p: Numbers, s: Numbers, a: int) -> tuple[int, int, dict[str
         u -= 2**24
     elif u <= -(2**23):
         u += 2**24
-    h = limited(turned(turned(toward_zero(s["v"] * (4096 - p["dv"]), 4096) + u, 32) + p["bias"], 32))
+    current = s["u"] if f.late_current else u
+    h = limited(turned(turned(toward_zero(s["v"] * (4096 - p["dv"]), 4096) + current, 32) + p["bias"], 32))
     level = 64 * p["vth"] if f.stock else p["threshold"]
     if f.late_guard and s["v"] > level:
         level *= 2
@@ -72,10 +74,22 @@ def lif(f: Features, p: Numbers, s: Numbers, a: int) -> tuple[int, int, dict[str
         v = limited(h - sent * p["reset_amount"])
     if f.floor:
         v = max(v, p["floor"])
-    states = {"u": u, "v": v}
+    return sent, h, {"u": u, "v": v} | _after(f, p, s, bool(fires), bool(resting))
+
+
+def _after(f: Features, p: Numbers, s: Numbers, fires: bool, resting: bool) -> dict[str, int]:
+    """States that a spike or rest sets by themselves."""
+    found = {"u": 0} if (f.block_input and resting) or (f.reset_current and fires) else {}
     if f.refractory:
-        states["rest"] = p["refractory"] if fires else max(s["rest"] - 1, 0)
-    return sent, h, states
+        found["rest"] = p["refractory"] if fires else max(s["rest"] - 1, 0)
+    return found
+
+
+def one(semantics: str, p: Numbers, s: Numbers, a: int) -> tuple[int, int, dict[str, int]]:
+    """One step of the neuron with this semantic id."""
+    if semantics in FEATURES:
+        return lif(FEATURES[semantics], p, s, a)
+    return scalar_kinds.advance(semantics, p, s, a)
 
 
 def synapses(s: ChipSynapse) -> Synapses:
@@ -135,10 +149,10 @@ def run(chip: ChipNetwork, frames: list[list[int]]) -> dict[str, Trace]:
 
 
 def _advance(population: Population, trace: Trace, arriving: list[int]) -> None:
-    f = FEATURES[population.program.semantics]
     parameters = [_of(population.params, n) for n in range(population.size)]
     before = trace.states[-1] if trace.states else [_of(population.initial, n) for n in range(population.size)]
-    results = [lif(f, p, s, a) for p, s, a in zip(parameters, before, arriving, strict=True)]
+    semantics = population.program.semantics
+    results = [one(semantics, p, s, a) for p, s, a in zip(parameters, before, arriving, strict=True)]
     trace.sent.append([sent for sent, _, _ in results])
     trace.membrane.append([h for _, h, _ in results])
     trace.states.append([states for _, _, states in results])

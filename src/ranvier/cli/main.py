@@ -9,8 +9,10 @@ import typer
 from ranvier import __version__
 from ranvier.cli.check import check
 from ranvier.cli.compile import compile_model
+from ranvier.cli.convert import convert_model
 from ranvier.cli.demo import demo
 from ranvier.cli.doctor import doctor
+from ranvier.cli.export import export
 from ranvier.cli.inspect import inspect
 from ranvier.cli.output import write_json
 from ranvier.cli.simulate import simulate
@@ -22,9 +24,11 @@ from ranvier.compiler.diagnostics import Diagnostic
 VERBS: Mapping[str, Verb] = {
     "check": check,
     "compile": compile_model,
+    "convert": convert_model,
     "simulate": simulate,
     "verify": verify,
     "inspect": inspect,
+    "export": export,
     "targets": targets,
     "doctor": doctor,
     "demo": demo,

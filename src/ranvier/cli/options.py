@@ -65,7 +65,7 @@ class ModelOptions:
     coding: Annotated[str | None, Option(help="What enters: spikes or current.", rich_help_panel=MODEL)] = None
     readout: Annotated[
         str | None,
-        Option(help="spike_count, last_membrane, max_membrane or sum_membrane.", rich_help_panel=MODEL),
+        Option(help="spike_count, first_spike, last_membrane, max_membrane or sum_membrane.", rich_help_panel=MODEL),
     ] = None
     input_shape: Annotated[
         str | None,

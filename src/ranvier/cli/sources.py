@@ -28,14 +28,17 @@ SHARED = ("dt", "method", "reset", "compare", "max_spikes", "floor", "preset", "
 
 def read_model(model: str, options: ModelOptions) -> Network:
     """The network that ``model`` names: a file's path, or ``file.py:name``, which runs that file."""
-    source: object = model
-    named = PYTHON_OBJECT.fullmatch(model)
-    if named is not None:
-        source = _module(Path(named["file"]), named["name"])
+    source = named_source(model)
     shared = {f.name: getattr(options, f.name) for f in fields(options) if f.name in SHARED}
     sample = None if options.sample is None else read_sample(options.sample)
     shape = None if options.input_shape is None else _shape(options.input_shape, "option input-shape")
     return load_network(source, LoadOptions(**shared, input_shape=shape, sample=sample, steps=options.module_steps))
+
+
+def named_source(model: str) -> object:
+    """What ``model`` names: a file's path as it is, or the object behind ``file.py:name``, whose file is run."""
+    named = PYTHON_OBJECT.fullmatch(model)
+    return model if named is None else _module(Path(named["file"]), named["name"])
 
 
 def read_sample(text: str) -> NDArray[Any]:

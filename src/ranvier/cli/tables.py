@@ -38,7 +38,21 @@ def row(made: Table, *cells: str | Text) -> None:
 def report_tables(report: Report, verbose: bool) -> tuple[RenderableType, ...]:
     """What a program takes, its roundings (with ``verbose`` all of them), and the notes."""
     roundings = roundings_table(report.roundings, None if verbose else 5)
-    return (*layers_table(report), *roundings, *notes(report.notes))
+    return (*layers_table(report), *overflow_lines(report), *roundings, *notes(report.notes))
+
+
+def overflow_lines(report: Report) -> list[RenderableType]:
+    """Whether any input can make a register overflow, and which register, if that is not excluded."""
+    open_ones = [bound for bound in report.registers if not bound.proved]
+    count = len(report.registers)
+    if not open_ones:
+        return [Text(f"overflow: proved impossible for every input, in all {count} registers")]
+    head = f"overflow: proved impossible in {count - len(open_ones)} of {count} registers; some input may overflow"
+    lines = [
+        f"  {clean(b.population)} {clean(b.where)}: {b.low:,} to {b.high:,}, it holds {b.least:,} to {b.most:,}"
+        for b in open_ones
+    ]
+    return [Text("\n".join([head, *lines]))]
 
 
 def layers_table(report: Report) -> tuple[RenderableType, ...]:

@@ -1,5 +1,7 @@
 """Every linear layer's matrix against loops, and against scipy's correlation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,8 +9,10 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from ranvier.compiler.ir.chip import ConvSynapse, DenseSynapse, SparseSynapse
-from ranvier.compiler.ir.linear import Conv, Dense, Pool, Reshape, Scale, Sparse
+from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Pool, Reshape, Scale, Sparse
 from ranvier.compiler.ir.matrix import linear_matrix, linear_offset, synapse_matrix
+from ranvier.compiler.ir.network import Network, Readout
+from ranvier.compiler.passes.canonicalize import Canonicalize
 from support import scalar
 
 
@@ -59,6 +63,30 @@ def test_a_plain_convolution_is_scipys_correlation():
     x = rng.normal(size=conv.in_shape)
     expected = [signal.correlate(x, weight, "valid")[0] for weight in conv.weight]
     assert np.allclose((linear_matrix(conv) @ x.ravel()).reshape(conv.out_shape), expected)
+
+
+@given(convs(), st.integers(0, 2**32 - 1))
+def test_a_transposed_convolution_is_the_transpose_of_a_convolution(conv, seed):
+    """<y, conv(x)> = <conv_transpose(y), x>, for the convolution with the same weight."""
+    conv = replace(conv, padding=tuple((lo, lo) for lo, _ in conv.padding))
+    rest = [(n + 2 * p - d * (k - 1) - 1) % s for n, (p, _), d, k, s in zip(
+        conv.in_shape[1:], conv.padding, conv.dilation, conv.kernel, conv.stride, strict=True)]  # fmt: skip
+    back = ConvTranspose("t", conv.weight, conv.out_shape, None, conv.stride, tuple(p for p, _ in conv.padding),
+                         tuple(rest), conv.dilation, conv.groups)  # fmt: skip
+    assert back.out_shape == conv.in_shape
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=conv.in_size), rng.normal(size=back.in_size)
+    assert np.isclose(y @ (linear_matrix(conv) @ x), (linear_matrix(back) @ y) @ x)
+    made = Canonicalize()(Network("n", (back,), (), Readout("t"))).nodes[0]
+    reach = min(d * (k - 1) - p for d, k, p in zip(back.dilation, back.kernel, back.padding, strict=True))
+    assert isinstance(made, Conv) == (max(back.stride) == 1 and reach >= 0)
+    assert (linear_matrix(made) != linear_matrix(back)).nnz == 0
+    assert made.out_shape[-1] == back.out_shape[-1]
+
+
+def test_a_transposed_convolution_adds_its_bias_to_each_channel():
+    op = ConvTranspose("t", np.ones((1, 2, 2, 2)), (1, 1, 1), [1.0, 2.0], output_padding=(0, 0))
+    assert linear_offset(op).tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
 
 
 @given(convs())

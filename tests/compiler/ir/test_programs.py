@@ -18,6 +18,11 @@ CHOICES = [
     Features(reset, compare, spikes, *flags)
     for reset, compare, spikes in product(("value", "subtract", "none"), (">", ">="), (1, 3, 0))
     for flags in product((False, True), repeat=6)
+] + [
+    Features(reset, refractory=True, late_current=late, reset_current=cleared, block_input=blocked)
+    for reset in ("value", "subtract", "none")
+    for late, cleared, blocked in product((False, True), repeat=3)
+    if late or cleared or blocked
 ]
 EDGES = [0, 1, -1, 2**23 - 1, -(2**23) + 1, 2**22]
 

@@ -119,7 +119,7 @@ EDGE = 'Edge(source="a", target="b", delay={})'
         (EDGE.format("True"), 1, "Edge.delay cannot be True"),
         (EDGE.format("inf"), 1, "Edge.delay cannot be inf"),
         (EDGE.format("0, delay=1"), 1, "delay is given twice"),
-        ('Edge(source="a", target="b")', 1, "Edge takes"),
+        ('Edge(source="a")', 1, "Edge takes"),
         (EDGE.format("0, more=1"), 1, "Edge takes"),
         ('__import__("os")', 1, "unknown kind __import__"),
         ("eval(x=1)", 1, "unknown kind eval"),
@@ -211,3 +211,7 @@ def test_oversized_texts_are_not_read(monkeypatch):
     monkeypatch.setattr(text, "MAX_TOKENS", 50)
     with pytest.raises(RanvierError, match="tokens"):
         parse("(" + "1," * 40 + ")", {})
+
+
+def test_a_field_with_a_default_may_be_missing() -> None:
+    assert parse('Edge(source="a", target="b")', {}) == Edge("a", "b")

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.chip import Connection, ConvSynapse, DenseSynapse, Population, Port, SparseSynapse
-from ranvier.compiler.ir.linear import Conv, Dense, Grid, Pool, Reshape, Scale, Sparse
+from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Grid, Pool, Reshape, Scale, Sparse
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
 from ranvier.compiler.ir.neurons import Lif, RegisterLif
 from ranvier.compiler.ir.programs import Features, chip_lif
@@ -120,6 +120,15 @@ def test_malformed_layers(faulty):
         Conv("w", np.zeros((2, 1, 2)), (1, 4)),
         Conv("w", np.zeros((2, 1, 2, 2)), (1, 4, 4), dilation=(1, 0)),
         Conv("w", np.zeros((2, 1, 2, 2)), (1, 4, 4), padding=((0, 0),)),
+        ConvTranspose("w", np.zeros((2, 1, 2, 2)), (1, 4, 4)),
+        ConvTranspose("w", np.zeros((2, 1, 2, 2)), (2, 4, 4), groups=3),
+        ConvTranspose("w", np.zeros((1, 1, 2, 2)), (1, 4, 4), [1.0, 2.0]),
+        ConvTranspose("w", np.zeros((1, 1, 2, 2)), (1, 4, 4), stride=(0, 1)),
+        ConvTranspose("w", np.zeros((1, 1, 2, 2)), (1, 4, 4), padding=(-1, 0)),
+        ConvTranspose("w", np.zeros((1, 1, 2, 2)), (1, 4, 4), output_padding=(1, 0)),
+        ConvTranspose("w", np.zeros((1, 1, 2, 2)), (1, 4, 4), padding=(3, 0)),
+        ConvTranspose("w", np.zeros((1, 1, 2)), (1, 4)),
+        ConvTranspose("w", np.full((1, 1, 2, 2), np.nan), (1, 4, 4)),
         Dense("w", [1.0, 2.0]),
     ],
 )

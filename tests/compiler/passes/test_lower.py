@@ -227,3 +227,9 @@ def test_the_quantized_level_is_checked() -> None:
     )
     with pytest.raises(RanvierError, match="RV327"):
         check_network(broken, "quantized")
+
+
+def test_problems_of_the_input_and_of_the_neurons_come_together() -> None:
+    with pytest.raises(RanvierError) as refused:
+        lowered(single(Lif(reset="subtract"), coding="current"), LOIHI1)
+    assert [d.code for d in refused.value.diagnostics] == ["RV381", "RV390"]

@@ -82,13 +82,30 @@ def test_ceil_mode_is_refused_exactly_where_it_matters(h: int, w: int, kernel: i
             compare(module, (2, h, w))
 
 
-@pytest.mark.parametrize("target", [1, (2, 3), (None, 1)])
+@given(st.data(), st.integers(2, 5), st.integers(2, 5), st.integers(0, 2**31))
+def test_transposed_convolution(data: Any, height: int, width: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    groups, dilation = data.draw(st.sampled_from([1, 2])), data.draw(st.integers(1, 2))
+    kernel = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    stride = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    padding = data.draw(st.integers(0, 1))
+    extra = tuple(data.draw(st.integers(0, max(s, dilation) - 1)) for s in stride)
+    sizes = zip((height, width), stride, kernel, extra, strict=True)
+    assume(all((n - 1) * s - 2 * padding + dilation * (k - 1) + e + 1 > 0 for n, s, k, e in sizes))
+    bias = data.draw(st.booleans())
+    module = nn.ConvTranspose2d(4, 6, kernel, stride, padding, extra, groups, bias, dilation)
+    compare(module, (4, height, width))
+    compare(nn.ConvTranspose1d(4, 2, 3, stride[0], padding, 0, groups, bias, dilation), (4, width))
+
+
+@pytest.mark.parametrize("target", [1, (2, 3), (None, 1), 3, (3, 4)])
 def test_adaptive_pool(target: Any) -> None:
     compare(nn.AdaptiveAvgPool2d(target), (2, 4, 6))
 
 
 def test_adaptive_pool_1d() -> None:
     compare(nn.AdaptiveAvgPool1d(2), (3, 8))
+    compare(nn.AdaptiveAvgPool1d(5), (3, 7))
 
 
 @pytest.mark.parametrize("affine", [True, False])
@@ -116,7 +133,7 @@ def test_linear(bias: bool) -> None:
         (nn.Linear(5, 3), (2, 5)),
         (nn.Conv2d(1, 1, 3), (1, 5)),
         (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), (1, 5, 5)),
-        (nn.AdaptiveAvgPool2d(3), (2, 4, 4)),
+        (nn.ConvTranspose2d(1, 1, 3), (1, 5)),
         (nn.BatchNorm2d(3, track_running_stats=False), (3, 4, 4)),
     ],
 )
@@ -128,17 +145,17 @@ def test_refused_options(module: nn.Module, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("module", "code"),
     [
-        (nn.MaxPool2d(2), "RV182"),
-        (nn.AdaptiveMaxPool2d(2), "RV182"),
+        (nn.FractionalMaxPool2d(2, output_size=2), "RV182"),
+        (nn.MaxPool3d(2), "RV182"),
         (nn.ReLU(), "RV181"),
         (nn.Sigmoid(), "RV181"),
         (nn.LSTM(3, 4), "RV183"),
         (nn.LayerNorm(3), "RV183"),
-        (nn.ConvTranspose2d(1, 1, 3), "RV183"),
+        (nn.ConvTranspose3d(1, 1, 3), "RV183"),
     ],
 )
 def test_refused_layers(module: nn.Module, code: str) -> None:
-    found = refusal(module, "here")
+    found = refusal(module, "here", class_path(type(module)))
     assert found is not None
     assert [d.code for d in found.diagnostics] == [code]
     assert found.diagnostics[0].fix

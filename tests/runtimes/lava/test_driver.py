@@ -50,8 +50,8 @@ def test_bias_that_spikes_before_the_first_step_does_not_leak() -> None:
     assert_lava_agrees(chip, spikes(rng, 3, 6, (5,)))
 
 
-@pytest.mark.parametrize("kind", ["last_membrane", "max_membrane"])
-def test_membrane_readouts_of_stock_and_generated_neurons(kind: ReadoutKind) -> None:
+@pytest.mark.parametrize("kind", ["first_spike", "last_membrane", "max_membrane"])
+def test_readouts_of_stock_and_generated_neurons(kind: ReadoutKind) -> None:
     rng = np.random.default_rng(10)
     for f in (Features(), Features(reset="none")):
         chip = network(Port("input", (10,)), [lif("out", (4,), 1, f, {"bias": 64})],

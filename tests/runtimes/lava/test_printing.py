@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from ranvier.compiler.ir.interpret import NUMPY, mul_shift, step, wrap, wrap_once
 from ranvier.compiler.ir.programs import Features, chip_lif
-from ranvier.compiler.ir.steps import OPS
+from ranvier.compiler.ir.steps import OPS, StepProgram
 from ranvier.compiler.ir.trace import Trace
 from ranvier.runtimes.lava.names import RESERVED, class_name, identifier, identifiers
 from ranvier.runtimes.lava.printing import EXPRESSIONS, body
-from support.networks import features
+from support.networks import features, other_programs
 
 
 class _Process:
@@ -36,9 +36,9 @@ def test_every_integer_operation_has_an_expression() -> None:
     assert set(EXPRESSIONS) == set(OPS) == set(NUMPY)
 
 
-@given(features(), st.integers(0, 2**32 - 1))
-def test_printed_program_equals_the_interpreter(f: Features, seed: int) -> None:
-    program, rng = chip_lif(f), np.random.default_rng(seed)
+@given(st.one_of(features().map(chip_lif), other_programs()), st.integers(0, 2**32 - 1))
+def test_printed_program_equals_the_interpreter(program: StepProgram, seed: int) -> None:
+    rng = np.random.default_rng(seed)
     states = {s.name: rng.integers(-(2**23), 2**23, 8) for s in program.states}
     params = {name: rng.integers(1, 4096, 8) for name in program.params}
     a = rng.integers(-(2**26), 2**26, 8)

@@ -45,7 +45,7 @@ def test_cutting_changes_nothing(threads: int | None, batch: int | None) -> None
     assert set(found.overflows) == set(expected.overflows)
 
 
-@pytest.mark.parametrize("kind", ["spike_count", "last_membrane", "max_membrane", "sum_membrane"])
+@pytest.mark.parametrize("kind", ["spike_count", "first_spike", "last_membrane", "max_membrane", "sum_membrane"])
 def test_every_readout(kind: ReadoutKind) -> None:
     chip = network(kind)
     expected, found = oracle.run(chip, INPUTS), run(chip, INPUTS)

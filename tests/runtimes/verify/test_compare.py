@@ -190,3 +190,15 @@ def test_a_difference_in_a_later_batch_is_kept():
     assert quiet.agrees
     assert quiet.joined(loud).first_difference == loud.first_difference
     assert loud.first_difference.sample == 1
+
+
+def test_real_numbers_agree_with_the_integers_that_stand_for_them_where_both_send() -> None:
+    base = oracle.run(mlp_chip(), np.ones((1, 4, *mlp_chip().ports[0].shape), np.int32), ALL)
+    real = np.zeros(base.spikes["hidden"].shape)
+    real[:, 1], real[:, 2] = 0.75, -0.25
+    whole = np.rint(real * 100)
+    whole[0, 3, 0] = 7
+    sides = [Side(n, replace(base, spikes={"hidden": v}), {}) for n, v in (("float", real), ("chip", whole))]
+    agreement = compare_deployed(sides[0], sides[1], ["hidden"])["hidden"]
+    assert agreement.compared - agreement.equal == 1
+    assert agreement.first_difference.step == 3

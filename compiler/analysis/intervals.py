@@ -1,0 +1,198 @@
+"""Step programs on intervals: what every value of a step can be, for all inputs and states in given ranges.
+
+A ``where`` is evaluated once per way in which its condition can come out, each time with what that says
+about the operands (``x > y`` bounds x from below in one branch and from above in the other). That is what
+makes a reset bound the membrane. Source of the method: abstract interpretation, Cousot and Cousot 1977.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from ranvier.compiler.ir.arrays import IntArray
+from ranvier.compiler.ir.interpret import mul_shift
+from ranvier.compiler.ir.steps import INPUT, OPS, Op, StepProgram
+
+LIMIT = 2**60
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """Integers from ``low`` to ``high``, per neuron; empty where ``low > high``."""
+
+    low: IntArray
+    high: IntArray
+
+    def __or__(self, other: "Interval") -> "Interval":
+        """The smallest interval around both; an empty one adds nothing."""
+        mine, theirs = self.low <= self.high, other.low <= other.high
+        low = np.where(mine & theirs, np.minimum(self.low, other.low), np.where(mine, self.low, other.low))
+        high = np.where(mine & theirs, np.maximum(self.high, other.high), np.where(mine, self.high, other.high))
+        return Interval(low, high)
+
+    def __and__(self, other: "Interval") -> "Interval":
+        """What both have in common."""
+        return Interval(np.maximum(self.low, other.low), np.minimum(self.high, other.high))
+
+    def inside(self, low: int, high: int) -> np.ndarray:
+        """Whether the interval lies within ``low`` to ``high``."""
+        return (self.low >= low) & (self.high <= high)
+
+
+Ranges = Mapping[str, Interval]
+
+
+def exactly(values: IntArray) -> Interval:
+    """The interval that holds one value."""
+    return Interval(values, values)
+
+
+@dataclass(frozen=True, eq=False)
+class StepRange:
+    """Ranges after one step, and of the operand of every lossy operation, which decides if it can lose anything."""
+
+    states: Mapping[str, Interval]
+    spikes: Interval
+    membrane: Interval
+    lossy: Mapping[str, Interval]
+
+
+def _corners(f: Callable[[IntArray, IntArray], IntArray], x: Interval, y: Interval) -> Interval:
+    values = [f(a, b) for a in (x.low, x.high) for b in (y.low, y.high)]
+    return Interval(reduce(np.minimum, values), reduce(np.maximum, values))
+
+
+def _saturated(f: Callable[[IntArray, IntArray], IntArray]) -> Callable[[IntArray, IntArray], IntArray]:
+    """``f``, a product, kept within the limit: beyond 2**60 all that matters is that it is far out."""
+
+    def product(a: IntArray, b: IntArray) -> IntArray:
+        far = np.abs(a.astype(np.float64) * b) > LIMIT
+        return np.where(far, np.sign(a) * np.sign(b) * LIMIT, f(np.where(far, 0, a), b))
+
+    return product
+
+
+def _wrap(x: Interval, bits: int) -> Interval:
+    half = 1 << (bits - 1)
+    fits = x.inside(-half, half - 1)
+    return Interval(np.where(fits, x.low, -half), np.where(fits, x.high, half - 1))
+
+
+def _wrap_once(x: Interval, bits: int) -> Interval:
+    half = 1 << (bits - 1)
+    above = x & Interval(np.full_like(x.low, half + 1), np.full_like(x.high, LIMIT))
+    below = x & Interval(np.full_like(x.low, -LIMIT), np.full_like(x.high, -half))
+    within = x & Interval(np.full_like(x.low, 1 - half), np.full_like(x.high, half))
+    wrapped = Interval(above.low - 2 * half, above.high - 2 * half) | Interval(
+        below.low + 2 * half, below.high + 2 * half
+    )
+    return within | wrapped
+
+
+def _compare(f: Callable[[IntArray, IntArray], np.ndarray], x: Interval, y: Interval) -> Interval:
+    return Interval(f(x.low, y.high).astype(np.int64), f(x.high, y.low).astype(np.int64))
+
+
+RULES: Mapping[str, Callable[..., Interval]] = {
+    "add": lambda x, y: Interval(x.low + y.low, x.high + y.high),
+    "sub": lambda x, y: Interval(x.low - y.high, x.high - y.low),
+    "mul": lambda x, y: _corners(_saturated(np.multiply), x, y),
+    "minimum": lambda x, y: Interval(np.minimum(x.low, y.low), np.minimum(x.high, y.high)),
+    "maximum": lambda x, y: Interval(np.maximum(x.low, y.low), np.maximum(x.high, y.high)),
+    "divide_floor": lambda x, y: _corners(lambda a, b: a // np.maximum(b, 1), x, y),
+    "mul_shift": lambda x, y, n: _corners(_saturated(lambda a, b: mul_shift(a, b, n)), x, y),
+    "shift_left": lambda x, n: Interval(_shifted(x.low, n), _shifted(x.high, n)),
+    "shift_right": lambda x, n: Interval(x.low >> n, x.high >> n),
+    "wrap": _wrap,
+    "wrap_once": _wrap_once,
+    "clip": lambda x, n, m: Interval(np.clip(x.low, n, m), np.clip(x.high, n, m)),
+    "gt": lambda x, y: _compare(np.greater, x, y),
+    "ge": lambda x, y: _compare(np.greater_equal, x, y),
+    "and": lambda x, y: Interval(np.minimum(x.low, y.low), np.minimum(x.high, y.high)),
+    "not": lambda x: Interval(1 - x.high, 1 - x.low),
+}
+
+
+def _shifted(values: IntArray, bits: int) -> IntArray:
+    return np.clip(values, -(LIMIT >> bits), LIMIT >> bits) << bits
+
+
+def step_range(
+    program: StepProgram, states: Mapping[str, Interval], params: Mapping[str, IntArray], current: Interval
+) -> StepRange:
+    """Ranges after one step of an integer ``program`` from any state in ``states`` with any input in ``current``."""
+    start = {**states, **{name: exactly(np.asarray(v)) for name, v in params.items()}, INPUT: current}
+    values = _Evaluation(program, start).values({}, len(program.ops))
+    lossy = {op.result: values[str(op.args[0])] for op in program.ops if OPS[op.kind].lossy}
+    after = {state: values[name] for state, name in program.updates}
+    return StepRange(after, values[program.spikes], values[program.membrane], lossy)
+
+
+class _Evaluation:
+    """All values of one step, again and again under the assumptions that the branches make."""
+
+    def __init__(self, program: StepProgram, start: Mapping[str, Interval]) -> None:
+        self.program, self.start = program, start
+        self.defined: dict[str, Op] = {op.result: op for op in program.ops}
+
+    def values(self, assumed: Ranges, count: int) -> dict[str, Interval]:
+        """All values after the first ``count`` operations, each cut to what is ``assumed`` of it."""
+        held = {name: value & assumed[name] if name in assumed else value for name, value in self.start.items()}
+        for index, op in enumerate(self.program.ops[:count]):
+            value = self._where(op, index, assumed, held) if op.kind == "where" else self._apply(op, held)
+            held[op.result] = value & assumed[op.result] if op.result in assumed else value
+        return held
+
+    def _apply(self, op: Op, held: Ranges) -> Interval:
+        spec = OPS[op.kind]
+        operands = [_operand(arg, held) for arg in op.args[: spec.operands]]
+        return RULES[op.kind](*operands, *op.args[spec.operands :])
+
+    def _where(self, op: Op, index: int, assumed: Ranges, held: Ranges) -> Interval:
+        """The union of both branches, each under every way in which the condition can choose it."""
+        condition, shape = str(op.args[0]), held[INPUT].low.shape
+        parts = [Interval(np.ones(shape, np.int64), np.zeros(shape, np.int64))]
+        for truth, branch in ((True, op.args[1]), (False, op.args[2])):
+            for case in self._cases(condition, truth, held):
+                given = self.values(_both(assumed, case), index)
+                feasible = reduce(np.logical_and, (v.low <= v.high for v in given.values()))
+                value = _operand(branch, given)
+                parts.append(Interval(np.where(feasible, value.low, 1), np.where(feasible, value.high, 0)))
+        return reduce(Interval.__or__, parts)
+
+    def _cases(self, name: str, truth: bool, held: Ranges) -> list[Ranges]:
+        """The alternatives that condition ``name`` being ``truth`` stands for: ranges of what it compares."""
+        op = self.defined.get(name)
+        if op is not None and op.kind == "not":
+            return self._cases(str(op.args[0]), not truth, held)
+        if op is not None and op.kind == "and":
+            left, right = (self._cases(str(arg), truth, held) for arg in op.args)
+            return [_both(a, b) for a in left for b in right] if truth else left + right
+        said: dict[str, Interval] = {name: exactly(np.array(int(truth)))}
+        if op is not None and op.kind in {"gt", "ge"}:
+            said |= _implied(op, truth, held)
+        return [said]
+
+
+def _both(a: Ranges, b: Ranges) -> Ranges:
+    """Both sets of ranges at once."""
+    return {**a, **{name: value & a[name] if name in a else value for name, value in b.items()}}
+
+
+def _implied(op: Op, truth: bool, held: Ranges) -> dict[str, Interval]:
+    """What the comparison ``op`` being ``truth`` says about each of its operands."""
+    upper, lower = op.args if truth else reversed(op.args)
+    strict = int((op.kind == "gt") == truth)
+    top, bottom = _operand(upper, held), _operand(lower, held)
+    said: dict[str, Interval] = {}
+    if isinstance(upper, str):
+        said[upper] = Interval(bottom.low + strict, np.full_like(bottom.low, LIMIT))
+    if isinstance(lower, str):
+        said[lower] = Interval(np.full_like(top.high, -LIMIT), top.high - strict)
+    return said
+
+
+def _operand(arg: str | int | float, held: Ranges) -> Interval:
+    return held[arg] if isinstance(arg, str) else exactly(np.array(int(arg)))

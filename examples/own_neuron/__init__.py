@@ -1,0 +1,1 @@
+"""A neuron class that Ranvier does not know, registered by its user."""

@@ -1,0 +1,1 @@
+"""Conventional (ReLU) networks from torch modules and ONNX files to spiking ones."""
