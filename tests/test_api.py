@@ -162,7 +162,7 @@ def test_verify_reports_its_progress(app: api.App) -> None:
     ("source", "wanted"),
     [
         ("net.rnv", "RV604"),
-        ("net.onnx", "RV604"),
+        ("net.onnx", "RV280"),
         ("net.py", "RV604"),
         ("net.pt", "RV604"),
         ("net.xyz", "RV604"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -192,6 +192,8 @@ def test_exports_are_read_spike_for_spike(name: str, tmp_path: Path) -> None:
 
     @settings(max_examples=6, suppress_health_check=list(HealthCheck))
     @given(st.integers(0, 2**31), st.sampled_from([1.0, 4.0, 12.0, 40.0]))
+    @example(0, 40.0)
+    @example(1, 150.0)
     def compare(seed: int, scale: float) -> None:
         nonlocal total
         random = np.random.default_rng(seed)
