@@ -113,7 +113,7 @@ def norse(first: str, second: str) -> Any:
             super().__init__()
             cells = {
                 "lif": library.LIFCell(),
-                "box": library.LIFBoxCell(),
+                "box": library.LIFBoxCell(library.LIFBoxParameters(tau_mem_inv=torch.as_tensor(600.0))),
                 "recurrent": library.LIFRecurrentCell(9, 9),
                 "iaf": library.IAFCell(),
             }
@@ -168,10 +168,12 @@ def maximum() -> dict[str, Any]:
 
 
 def lively(module: Any) -> Any:
-    """The module with weights large enough for spikes in every layer."""
+    """The module with weights large enough for spikes in every layer, whatever drew random numbers before."""
+    dice = torch.Generator().manual_seed(11)
     with torch.no_grad():
         for layer in (m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)):
-            layer.weight.mul_(3).add_(0.2)
+            reach = 2.0 / float(layer.weight[0].numel()) ** 0.5
+            layer.weight.uniform_(-0.5 * reach, reach, generator=dice)
     return module
 
 
