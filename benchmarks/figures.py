@@ -88,8 +88,7 @@ def braille_published() -> str:
     """Why the published Lava figure of the first Braille network is 48.6 % and ours is not.
 
     The published conversion gives each Dense its weights and each LIF its decays, and nothing carries the biases:
-    Lava's Dense has none. Leaving them out of our program does the same to it; leaving out only the start of
-    the current, which makes a bias behind a slow current exact, costs little.
+    Lava's Dense has none. Leaving them out of our program does the same to it.
     """
     case = cases.braille("bias, reset to zero")
     app = compiled(case)
@@ -241,7 +240,7 @@ def main(names: Sequence[str]) -> None:
         print("\n".join(map(section, names)))
         return
     packages = ", ".join(f"{p} {version(p)}" for p in ("ranvier", "numpy", "numba", "torch", "snntorch"))
-    head = f"# Figures\n\nMade by `make figures` with Python {platform.python_version()}, {packages}, lava-nc 0.10.0.\n"
+    head = f"# Figures\n\nMade by the command under each table (`make figures` runs them all), with Python {platform.python_version()}, {packages}, lava-nc 0.10.0.\n"
     text = "\n".join([head, *map(section, FIGURES)])
     FILE.write_text(text)
     print(text)
