@@ -240,7 +240,8 @@ def main(names: Sequence[str]) -> None:
         print("\n".join(map(section, names)))
         return
     packages = ", ".join(f"{p} {version(p)}" for p in ("ranvier", "numpy", "numba", "torch", "snntorch"))
-    head = f"# Figures\n\nMade by the command under each table (`make figures` runs them all), with Python {platform.python_version()}, {packages}, lava-nc 0.10.0.\n"
+    made = "Made by the command under each table (`make figures` runs them all), with"
+    head = f"# Figures\n\n{made} Python {platform.python_version()}, {packages}, lava-nc 0.10.0.\n"
     text = "\n".join([head, *map(section, FIGURES)])
     FILE.write_text(text)
     print(text)
