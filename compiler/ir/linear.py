@@ -64,22 +64,14 @@ class Sparse:
 
 
 @dataclass(frozen=True, eq=False)
-class Conv:
-    """Cross-correlation as in torch, over one or two spatial axes.
-
-    ``weight`` (out channels, in channels / groups, *kernel), ``bias`` (out channels,) or None,
-    ``in_shape`` (in channels, *spatial); ``padding`` gives (before, after) zeros per axis.
-    """
+class _Kernels:
+    """What a convolution and its transpose share: kernels that slide over the spatial axes of ``in_shape``."""
 
     name: str
     weight: FloatArray
     in_shape: Shape
     bias: FloatArray | None = None
     stride: Shape = (1, 1)
-    padding: tuple[tuple[int, int], ...] = ((0, 0), (0, 0))
-    dilation: Shape = (1, 1)
-    groups: int = 1
-    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -93,6 +85,20 @@ class Conv:
     def kernel(self) -> Shape:
         """Spatial shape of the kernel."""
         return tuple(self.weight.shape[2:])
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(_Kernels):
+    """Cross-correlation as in torch, over one or two spatial axes.
+
+    ``weight`` (out channels, in channels / groups, *kernel), ``bias`` (out channels,) or None,
+    ``in_shape`` (in channels, *spatial); ``padding`` gives (before, after) zeros per axis.
+    """
+
+    padding: tuple[tuple[int, int], ...] = ((0, 0), (0, 0))
+    dilation: Shape = (1, 1)
+    groups: int = 1
+    grid: Grid | None = None
 
     @property
     def out_shape(self) -> Shape:
@@ -101,7 +107,7 @@ class Conv:
 
 
 @dataclass(frozen=True, eq=False)
-class ConvTranspose:
+class ConvTranspose(_Kernels):
     """Transposed convolution as in torch, over one or two spatial axes: the transpose of a ``Conv``'s matrix.
 
     ``weight`` (in channels, out channels / groups, *kernel), ``bias`` (out channels,) or None, ``in_shape``
@@ -109,28 +115,10 @@ class ConvTranspose:
     its far end.
     """
 
-    name: str
-    weight: FloatArray
-    in_shape: Shape
-    bias: FloatArray | None = None
-    stride: Shape = (1, 1)
     padding: Shape = (0, 0)
     output_padding: Shape = (0, 0)
     dilation: Shape = (1, 1)
     groups: int = 1
-
-    def __post_init__(self) -> None:
-        _freeze(self)
-
-    @property
-    def in_size(self) -> int:
-        """Length of the flat input."""
-        return size(self.in_shape)
-
-    @property
-    def kernel(self) -> Shape:
-        """Spatial shape of the kernel."""
-        return tuple(self.weight.shape[2:])
 
     @property
     def out_shape(self) -> Shape:
@@ -226,7 +214,7 @@ def _windows(spatial: Shape, kernel: Shape, op: Conv | Pool) -> Shape:
     return tuple((n + lo + hi - d * (k - 1) - 1) // s + 1 for n, k, s, (lo, hi), d in axes)
 
 
-def _freeze(op: Dense | Conv | ConvTranspose) -> None:
+def _freeze(op: Dense | _Kernels) -> None:
     object.__setattr__(op, "weight", floats(op.weight))
     if op.bias is not None:
         object.__setattr__(op, "bias", floats(op.bias))

@@ -26,7 +26,9 @@ def array_fields(model: Any) -> tuple[str, ...]:
     return tuple(f.name for f in fields(model) if f.type in (FloatArray, IntArray))
 
 
-def freeze(model: Any) -> None:
-    """Make every array parameter of a frozen ``model`` float64, read-only, and scalar where all entries are equal."""
-    for name in array_fields(model):
-        object.__setattr__(model, name, compact(floats(getattr(model, name))))
+class Parameters:
+    """Base of the models whose arrays are real: float64, read-only, and scalar where all entries are equal."""
+
+    def __post_init__(self) -> None:
+        for name in array_fields(self):
+            object.__setattr__(self, name, compact(floats(getattr(self, name))))

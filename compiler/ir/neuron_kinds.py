@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ranvier.compiler.ir.arrays import FloatArray, floats
-from ranvier.compiler.ir.neuron_base import Compare, Reset, freeze, level, multiplier
+from ranvier.compiler.ir.neuron_base import Compare, Parameters, Reset, level, multiplier
 
 ResonatorFires = Literal["phase", "imaginary"]
 ResonatorReset = Literal["none", "imaginary", "both"]
@@ -21,7 +21,7 @@ Activation = Literal["unit", "relu"]
 
 
 @dataclass(frozen=True, eq=False)
-class AdaptiveLif:
+class AdaptiveLif(Parameters):
     """Leaky integrate-and-fire whose threshold rises with every spike and decays back.
 
     Per step::
@@ -54,9 +54,6 @@ class AdaptiveLif:
     reset_value: FloatArray = level(0.0)
     initial: FloatArray = level(0.0)
 
-    def __post_init__(self) -> None:
-        freeze(self)
-
     @property
     def has_current(self) -> bool:
         """Whether the neuron needs a synaptic current: it is carried from step to step, or has a drive of its own."""
@@ -69,7 +66,7 @@ class AdaptiveLif:
 
 
 @dataclass(frozen=True, eq=False)
-class FeedbackLif:
+class FeedbackLif(Parameters):
     """The adaptive neuron of low-pass recurrent networks: each spike feeds a slow negative current back.
 
     Per step, all from the states before it (Euler)::
@@ -99,12 +96,9 @@ class FeedbackLif:
     compare: Compare = ">"
     rectify: bool = True
 
-    def __post_init__(self) -> None:
-        freeze(self)
-
 
 @dataclass(frozen=True, eq=False)
-class TwoCompartment:
+class TwoCompartment(Parameters):
     """A dendrite u and a soma v that drive each other: TC-LIF and LM-H.
 
     Per step::
@@ -132,12 +126,9 @@ class TwoCompartment:
     reset_amount: FloatArray = level(1.0)
     initial: FloatArray = level(0.0)
 
-    def __post_init__(self) -> None:
-        freeze(self)
-
 
 @dataclass(frozen=True, eq=False)
-class Resonator:
+class Resonator(Parameters):
     """Resonate-and-fire: a damped rotation of the complex state u + i v, driven along its real axis.
 
     Per step::
@@ -164,12 +155,9 @@ class Resonator:
     reset: ResonatorReset = "none"
     compare: Compare = ">="
 
-    def __post_init__(self) -> None:
-        freeze(self)
-
 
 @dataclass(frozen=True, eq=False)
-class SigmaDelta:
+class SigmaDelta(Parameters):
     """Sends the change of its activation, as a number, once the change is large enough.
 
     Per step::
@@ -193,9 +181,6 @@ class SigmaDelta:
     compare: Compare = ">="
     message_scale: float = 0.0
     message_bits: int = 0
-
-    def __post_init__(self) -> None:
-        freeze(self)
 
 
 def tc_lif(

@@ -3,13 +3,15 @@
 The leaky integrate-and-fire family stands here, the other kinds in ``neuron_kinds.py``.
 """
 
+# ruff: noqa: RUF009 - multiplier() and level() return dataclass fields
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ranvier.compiler.ir.arrays import FloatArray, IntArray, compact, floats, integers
-from ranvier.compiler.ir.neuron_base import Compare, Reset, array_fields, freeze
+from ranvier.compiler.ir.neuron_base import Compare, Parameters, Reset, array_fields, level, multiplier
 from ranvier.compiler.ir.neuron_kinds import (
     AdaptiveLif,
     FeedbackLif,
@@ -43,12 +45,8 @@ __all__ = [
 UNLIMITED = 0
 
 
-def _f(value: float) -> FloatArray:
-    return floats(value)
-
-
 @dataclass(frozen=True, eq=False)
-class Lif:
+class Lif(Parameters):
     """Leaky integrate-and-fire with optional synaptic current: one form for all frameworks.
 
     Per step, with ``x`` the weighted input of this step::
@@ -66,27 +64,24 @@ class Lif:
     framework; ``refractory`` is a number of silent steps; ``initial`` is ``v`` before the first step.
     """
 
-    keep_current: FloatArray = field(default_factory=lambda: _f(0.0))
-    keep_membrane: FloatArray = field(default_factory=lambda: _f(1.0))
-    gain: FloatArray = field(default_factory=lambda: _f(1.0))
-    drive: FloatArray = field(default_factory=lambda: _f(0.0))
-    current_drive: FloatArray = field(default_factory=lambda: _f(0.0))
-    threshold: FloatArray = field(default_factory=lambda: _f(1.0))
+    keep_current: FloatArray = multiplier(0.0)
+    keep_membrane: FloatArray = multiplier(1.0)
+    gain: FloatArray = multiplier(1.0)
+    drive: FloatArray = level(0.0)
+    current_drive: FloatArray = level(0.0)
+    threshold: FloatArray = level(1.0)
     compare: Compare = ">"
     max_spikes: int = 1
     reset: Reset = "value"
-    reset_value: FloatArray = field(default_factory=lambda: _f(0.0))
-    reset_amount: FloatArray = field(default_factory=lambda: _f(1.0))
+    reset_value: FloatArray = level(0.0)
+    reset_amount: FloatArray = level(1.0)
     late_guard: bool = False
     refractory: int = 0
     floor: float | None = None
-    initial: FloatArray = field(default_factory=lambda: _f(0.0))
+    initial: FloatArray = level(0.0)
     late_current: bool = False
     reset_current: bool = False
     block_input: bool = False
-
-    def __post_init__(self) -> None:
-        freeze(self)
 
     @property
     def has_current(self) -> bool:
