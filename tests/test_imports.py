@@ -40,7 +40,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 
 # Foreign library -> the only modules of ranvier that may import it.
 FOREIGN: dict[str, tuple[str, ...]] = {
-    "torch": ("ranvier.frontends.torch", "ranvier.frontends.conversion"),
+    "torch": ("ranvier.frontends.torch", "ranvier.frontends.conversion", "ranvier.runtimes.trainable"),
     "snntorch": ("ranvier.frontends.torch",),
     "norse": ("ranvier.frontends.torch",),
     "sinabs": ("ranvier.frontends.torch",),
