@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 CHECKED := $(wildcard tests scripts benchmarks examples)
 
-.PHONY: help prerequisites install demo test test-all pythons lint format figures wheel-check clean
+.PHONY: help prerequisites install demo test test-all pythons lint format accuracy figures docs wheel-check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,8 +51,14 @@ format: install ## let ruff format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+accuracy: install ## what weights of few bits cost, into docs/accuracy.md
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.accuracy
+
 figures: install ## run what stands in docs/figures.md again
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.figures
+
+docs: install ## write the tables of docs/support.md and the README again
+	PYTHONPATH=tests $(BIN)/python scripts/write_docs.py
 
 wheel-check: install ## sdist -> wheel -> clean environment -> demo from another folder
 	$(BIN)/python scripts/wheel_check.py --torch '$(TORCH)'

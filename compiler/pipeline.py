@@ -1,15 +1,17 @@
 """The way from a float network to a program: the passes, in order, with the verifier between them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError
 from ranvier.compiler.ir.chip import ChipNetwork
+from ranvier.compiler.ir.moments import Calibration
 from ranvier.compiler.ir.network import Network, Note, Observed
 from ranvier.compiler.ir.program import Program
 from ranvier.compiler.ir.verify import Level, check_chip, check_network
+from ranvier.compiler.options import DEFAULTS, Options
 from ranvier.compiler.passes.calibrate import Calibrate
 from ranvier.compiler.passes.canonicalize import Canonicalize
+from ranvier.compiler.passes.equalize import Equalize, behind_equalized
 from ranvier.compiler.passes.fit import Fit
 from ranvier.compiler.passes.fold import Fold
 from ranvier.compiler.passes.partition import Partition
@@ -18,6 +20,7 @@ from ranvier.compiler.passes.quantize import Quantize
 from ranvier.compiler.passes.retime import Retime
 from ranvier.targets.schema import Target
 
+__all__ = ["Options", "build", "lower", "mapped", "prepare"]
 NetworkPass = Callable[[Network], Network]
 
 PREPARE: tuple[tuple[NetworkPass, Level], ...] = (
@@ -25,13 +28,6 @@ PREPARE: tuple[tuple[NetworkPass, Level], ...] = (
     (Fold(), "folded"),
     (Retime(), "retimed"),
 )
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a user may choose: ``input_bits``, the signed payload width of real-valued inputs."""
-
-    input_bits: int = 8
 
 
 def prepare(network: Network) -> Network:
@@ -42,18 +38,30 @@ def prepare(network: Network) -> Network:
     return network
 
 
-def lower(prepared: Network, target: Target, observed: Mapping[str, Observed] | None, options: Options) -> ChipNetwork:
-    """The integer network for ``target``, fitted with what calibration ``observed``.
+def lower(
+    prepared: Network,
+    target: Target,
+    known: Mapping[str, Observed] | Calibration | None,
+    options: Options,
+    rank: int = 0,
+) -> ChipNetwork:
+    """The integer network for ``target``, fitted with what calibration data say: all of it, or peaks and rates alone.
 
+    ``rank``: how many better scales are passed over (``passes.quantize.Quantize``).
     A network that cannot be quantized is looked through for what would not fit either: all problems come at once.
     """
-    calibrated = check_network(Calibrate(observed)(prepared), "retimed")
+    found = known if isinstance(known, Calibration) or known is None else Calibration(known)
+    calibrated = check_network(Calibrate(None if found is None else found.observed)(prepared), "retimed")
+    moments = {} if found is None else found.moments
+    if options.equalize:
+        moments = {name: m for name, m in moments.items() if name not in behind_equalized(calibrated)}
+        calibrated = check_network(Equalize()(calibrated), "retimed")
     try:
-        quantized = check_network(Quantize(target, options.input_bits)(calibrated), "quantized")
+        quantized = check_network(Quantize(target, options, moments, rank)(calibrated), "quantized")
     except RanvierError as refused:
-        found = [*refused.diagnostics, *Fit(target).problems(calibrated)]
-        raise RanvierError(_distinct(found)) from refused
-    return check_chip(Fit(target)(quantized))
+        problems = [*refused.diagnostics, *Fit(target).problems(calibrated)]
+        raise RanvierError(_distinct(problems)) from refused
+    return check_chip(Fit(target, calibrated)(quantized))
 
 
 def _distinct(found: Sequence[Diagnostic]) -> list[Diagnostic]:
@@ -64,14 +72,20 @@ def _distinct(found: Sequence[Diagnostic]) -> list[Diagnostic]:
 def build(
     prepared: Network,
     target: Target,
-    observed: Mapping[str, Observed] | None = None,
-    options: Options = Options(),
+    known: Mapping[str, Observed] | Calibration | None = None,
+    options: Options = DEFAULTS,
 ) -> Program:
     """The whole program of a prepared network: integers, cores, places.
 
+    ``known``: what ``runtimes.observe.calibrate`` (or ``observe``) found on calibration data.
+
     Raises ``RanvierError`` with everything that stands in the way at the first stage that fails.
     """
-    chip = lower(prepared, target, observed, options)
+    return mapped(lower(prepared, target, known, options), target, prepared)
+
+
+def mapped(chip: ChipNetwork, target: Target, prepared: Network | None) -> Program:
+    """The program of ``chip``, which came from ``prepared``: cut into pieces, each on a core."""
     parts = Partition(target)(chip)
     notes = tuple(Note(w.code, w.place, w.message) for w in parts.warnings)
     return Program(chip, Place(target)(parts.pieces), target.name, prepared, notes)

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, ChipNetwork, Connection, Population
+from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, SUM_BITS, ChipNetwork, Connection, Population
 from ranvier.compiler.ir.interpret import step, wrap
 from ranvier.compiler.ir.matrix import Matrix, synapse_matrix
+from ranvier.compiler.ir.steps import INPUT
 from ranvier.runtimes.recording import (
     LayerStats,
     OverflowEvent,
@@ -69,7 +70,7 @@ class _Run:
                 when = chip_step + 1 + connection.delay
                 a = self._deliver(connection, values, when)
                 earlier = self.arriving.get((connection.target, when), np.zeros(1, np.int64))
-                self.arriving[connection.target, when] = wrap(earlier + a, 32)
+                self.arriving[connection.target, when] = earlier + a
 
     def _deliver(self, connection: Connection, values: Ints, when: int) -> Ints:
         matrix = self.matrices[connection.name]
@@ -91,9 +92,12 @@ class _Run:
     def advance(self, population: Population, chip_step: int) -> None:
         """Run ``population`` for this chip step, if it is one of its active steps, and send."""
         name, network_step = population.name, chip_step - population.latency
-        current = self.arriving.pop((name, chip_step), np.zeros((self.samples, population.size), np.int64))
+        total = self.arriving.pop((name, chip_step), np.zeros((self.samples, population.size), np.int64))
         if not 0 <= network_step < self.steps:
             return
+        current = wrap(total, SUM_BITS)
+        if bool((current != total).any()):
+            self.overflows.add(name, INPUT, network_step, current != total)
         result = step(population.program, self.states[name], population.params, current)
         self.states[name] = {s: np.asarray(v) for s, v in result.states.items()}
         for where, mask in result.overflows.items():

@@ -30,8 +30,8 @@ class LayerStats:
 class OverflowEvent:
     """Where a register wrapped or clipped: how often, and the first place in sample-major order.
 
-    ``where`` is the operation of the step program (its result name and kind), or the connection whose
-    accumulator wrapped; ``step`` counts network steps.
+    ``where`` is the result of an operation of the step program, or the connection whose accumulator wrapped, or ``a``,
+    the program's input, where the sum of all connections did; ``step`` counts network steps.
     """
 
     population: str

@@ -26,9 +26,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ranvier.compiler": ("ranvier.compiler", "ranvier.targets"),
     "ranvier.compiler.diagnostics": (DIAGNOSTICS,),
     "ranvier.compiler.ir": (IR, DIAGNOSTICS),
+    "ranvier.compiler.options": (DIAGNOSTICS, "ranvier.compiler.options"),
     "ranvier.compiler.passes": (
         IR,
         DIAGNOSTICS,
+        "ranvier.compiler.options",
         "ranvier.compiler.passes",
         "ranvier.compiler.analysis",
         "ranvier.targets",
@@ -40,7 +42,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 
 # Foreign library -> the only modules of ranvier that may import it.
 FOREIGN: dict[str, tuple[str, ...]] = {
-    "torch": ("ranvier.frontends.torch", "ranvier.frontends.conversion", "ranvier.runtimes.trainable"),
+    "torch": ("ranvier.frontends.torch", "ranvier.frontends.conversion", "ranvier.runtimes.trainable", "ranvier.runtimes.gpu"),
+    "triton": ("ranvier.runtimes.gpu",),
     "snntorch": ("ranvier.frontends.torch",),
     "norse": ("ranvier.frontends.torch",),
     "sinabs": ("ranvier.frontends.torch",),

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import ranvier
-from ranvier.standing import standing_table
 from ranvier.support import support_rows, support_table
 from support.data import test_data
 
@@ -41,9 +40,3 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert names["rep"].agrees
     assert (tmp_path / "cnn.rnv").is_file()
     assert (tmp_path / "cnn_lava").is_dir()
-
-
-def test_the_table_of_targets_is_the_compilers_own() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "support.md").read_text()
-    (shown,) = re.findall(r"<!-- standing -->\n(.*?)<!-- /standing -->", page, re.DOTALL)
-    assert shown == standing_table()

@@ -13,9 +13,10 @@ import numpy as np
 
 from ranvier.compiler.ir.arrays import IntArray
 from ranvier.compiler.ir.interpret import mul_shift
-from ranvier.compiler.ir.steps import INPUT, OPS, Op, StepProgram
+from ranvier.compiler.ir.steps import INPUT, OPS, Op, Operand, StepProgram
 
 LIMIT = 2**60
+DEPTH = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,29 +120,46 @@ def _shifted(values: IntArray, bits: int) -> IntArray:
     return np.clip(values, -(LIMIT >> bits), LIMIT >> bits) << bits
 
 
-def step_range(
-    program: StepProgram, states: Mapping[str, Interval], params: Mapping[str, IntArray], current: Interval
-) -> StepRange:
+def step_range(program: StepProgram, states: Ranges, params: Mapping[str, IntArray], current: Interval) -> StepRange:
     """Ranges after one step of an integer ``program`` from any state in ``states`` with any input in ``current``."""
-    start = {**states, **{name: exactly(np.asarray(v)) for name, v in params.items()}, INPUT: current}
-    values = _Evaluation(program, start).values({}, len(program.ops))
-    lossy = {op.result: values[str(op.args[0])] for op in program.ops if OPS[op.kind].lossy}
-    after = {state: values[name] for state, name in program.updates}
-    return StepRange(after, values[program.spikes], values[program.membrane], lossy)
+    return Evaluation(program, states, params, current).result()
 
 
-class _Evaluation:
-    """All values of one step, again and again under the assumptions that the branches make."""
+class Evaluation:
+    """All values of one step, again and again under the assumptions that the branches make.
 
-    def __init__(self, program: StepProgram, start: Mapping[str, Interval]) -> None:
-        self.program, self.start = program, start
+    ``states`` and ``current`` are what the step starts from, ``params`` one value per neuron; ``held`` are the
+    ranges of all values by name.
+    """
+
+    def __init__(self, program: StepProgram, states: Ranges, params: Mapping[str, IntArray], current: Interval) -> None:
+        self.program = program
+        self.start = {**states, **{name: exactly(np.asarray(v)) for name, v in params.items()}, INPUT: current}
         self.defined: dict[str, Op] = {op.result: op for op in program.ops}
+        self.held = self._values({}, 0)
 
-    def values(self, assumed: Ranges, count: int) -> dict[str, Interval]:
-        """All values after the first ``count`` operations, each cut to what is ``assumed`` of it."""
+    def result(self) -> StepRange:
+        """The ranges that leave the step."""
+        held, program = self.held, self.program
+        lossy = {op.result: held[str(op.args[0])] for op in program.ops if OPS[op.kind].lossy}
+        after = {state: held[name] for state, name in program.updates}
+        return StepRange(after, held[program.spikes], held[program.membrane], lossy)
+
+    def after_spike(self) -> dict[str, Interval]:
+        """The states after a step in which the neuron fired; empty where it cannot. Only for bool ``spikes``."""
+        ways = self._ways(self.program.spikes, True, {}, self.held, 1)
+        return {state: self._joined(value, ways) for state, value in self.program.updates}
+
+    def branch(self, op: Op, truth: bool) -> Interval:
+        """What the ``where`` operation ``op`` gives in the steps in which its condition is ``truth``."""
+        return self._joined(op.args[1 if truth else 2], self._ways(str(op.args[0]), truth, {}, self.held, 1))
+
+    def _values(self, assumed: Ranges, depth: int) -> dict[str, Interval]:
+        """All values, each cut to what is ``assumed`` of it; ``depth`` counts the branches taken on the way here."""
         held = {name: value & assumed[name] if name in assumed else value for name, value in self.start.items()}
-        for index, op in enumerate(self.program.ops[:count]):
-            value = self._where(op, index, assumed, held) if op.kind == "where" else self._apply(op, held)
+        ways: dict[tuple[str, bool], list[dict[str, Interval]]] = {}
+        for op in self.program.ops:
+            value = self._where(op, assumed, held, depth, ways) if op.kind == "where" else self._apply(op, held)
             held[op.result] = value & assumed[op.result] if op.result in assumed else value
         return held
 
@@ -150,17 +168,48 @@ class _Evaluation:
         operands = [_operand(arg, held) for arg in op.args[: spec.operands]]
         return RULES[op.kind](*operands, *op.args[spec.operands :])
 
-    def _where(self, op: Op, index: int, assumed: Ranges, held: Ranges) -> Interval:
-        """The union of both branches, each under every way in which the condition can choose it."""
-        condition, shape = str(op.args[0]), held[INPUT].low.shape
-        parts = [Interval(np.ones(shape, np.int64), np.zeros(shape, np.int64))]
+    def _where(
+        self,
+        op: Op,
+        assumed: Ranges,
+        held: Ranges,
+        depth: int,
+        ways: dict[tuple[str, bool], list[dict[str, Interval]]],
+    ) -> Interval:
+        """The union of both branches, each under every way in which the condition can choose it.
+
+        Where it is known how the condition comes out one branch is left; after ``DEPTH`` branches both are taken as
+        they are, because every further one doubles the work.
+        """
+        condition, found = str(op.args[0]), []
         for truth, branch in ((True, op.args[1]), (False, op.args[2])):
-            for case in self._cases(condition, truth, held):
-                given = self.values(_both(assumed, case), index)
-                feasible = reduce(np.logical_and, (v.low <= v.high for v in given.values()))
-                value = _operand(branch, given)
-                parts.append(Interval(np.where(feasible, value.low, 1), np.where(feasible, value.high, 0)))
-        return reduce(Interval.__or__, parts)
+            if bool((held[condition].low == held[condition].high).all()) or depth == DEPTH:
+                possible = (held[condition].low <= int(truth)) & (held[condition].high >= int(truth))
+                found.append(self._possible(_operand(branch, held), possible))
+                continue
+            if (condition, truth) not in ways:
+                ways[condition, truth] = self._ways(condition, truth, assumed, held, depth + 1)
+            found.append(self._joined(branch, ways[condition, truth]))
+        return found[0] | found[1]
+
+    def _ways(
+        self, condition: str, truth: bool, assumed: Ranges, held: Ranges, depth: int
+    ) -> list[dict[str, Interval]]:
+        """All values for each way in which ``condition`` can come out as ``truth``."""
+        return [self._values(_both(assumed, case), depth) for case in self._cases(condition, truth, held)]
+
+    def _joined(self, arg: Operand, ways: list[dict[str, Interval]]) -> Interval:
+        """``arg`` in any of these ways, in those neurons in which no value contradicts another."""
+        found = []
+        for way in ways:
+            feasible = reduce(np.logical_and, (v.low <= v.high for v in way.values()))
+            found.append(self._possible(_operand(arg, way), feasible))
+        return reduce(Interval.__or__, found)
+
+    def _possible(self, value: Interval, where: np.ndarray) -> Interval:
+        """``value`` for the neurons in ``where``, nothing for the others."""
+        kept = np.broadcast_to(where, self.start[INPUT].low.shape)
+        return Interval(np.where(kept, value.low, 1), np.where(kept, value.high, 0))
 
     def _cases(self, name: str, truth: bool, held: Ranges) -> list[Ranges]:
         """The alternatives that condition ``name`` being ``truth`` stands for: ranges of what it compares."""
@@ -194,5 +243,5 @@ def _implied(op: Op, truth: bool, held: Ranges) -> dict[str, Interval]:
     return said
 
 
-def _operand(arg: str | int | float, held: Ranges) -> Interval:
+def _operand(arg: Operand, held: Ranges) -> Interval:
     return held[arg] if isinstance(arg, str) else exactly(np.array(int(arg)))

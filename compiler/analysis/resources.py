@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ranvier.compiler.analysis.resources_blocks import Block
-from ranvier.compiler.analysis.resources_synapses import Format, Lists, axon_slots, lists, reach, weight_bits
+from ranvier.compiler.analysis.resources_synapses import (
+    Format,
+    Lists,
+    axon_slots,
+    likeness,
+    lists,
+    reach,
+    reach_box,
+    weight_bits,
+)
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.arrays import IntArray
-from ranvier.compiler.ir.chip import ChipNetwork, Connection, Population
+from ranvier.compiler.ir.chip import ChipNetwork, Connection, ConvSynapse, Population
 from ranvier.targets.counters import COUNTERS
 from ranvier.targets.expression import ExpressionError, parse
 
@@ -102,20 +111,29 @@ class Mapper:
 
     chip: ChipNetwork
     target: "Target"
-    _demands: dict[Block, Demand] = field(default_factory=dict)
+    _demands: dict[tuple[object, ...], Demand] = field(default_factory=dict)
+    _stored: dict[tuple[object, ...], Lists] = field(default_factory=dict)
     _widths: dict[str, int] = field(default_factory=dict)
 
     def demand(self, block: Block) -> Demand:
         """The demand of one block, output slots left at 0: they depend on where the block's targets lie."""
-        if block not in self._demands:
-            self._demands[block] = self._demand(block)
-        return self._demands[block]
+        population = self.chip.by_name[block.population]
+        assert isinstance(population, Population)
+        uniform = all(v.ndim == 0 for v in population.params.values())
+        alike = [likeness(c, block) for c in self.chip.into[block.population]] if uniform else [(block,)]
+        key = (block.population, block.size, *alike)
+        if key not in self._demands:
+            self._demands[key] = self._demand(block)
+        return self._demands[key]
 
     def lists(self, connection: Connection, block: Block) -> Lists:
         """The storage of a connection for a block of its target."""
         if connection.name not in self._widths:
             self._widths[connection.name] = weight_bits(connection, self.target)
-        return lists(connection, block, self.target, self._widths[connection.name])
+        key = (connection.name, *likeness(connection, block))
+        if key not in self._stored:
+            self._stored[key] = lists(connection, block, self.target, self._widths[connection.name])
+        return self._stored[key]
 
     def out_slots(self, blocks: Iterable[Block]) -> dict[str, IntArray]:
         """Per population, (neurons,) output slots of each neuron when its targets are cut into ``blocks``."""
@@ -124,7 +142,11 @@ class Mapper:
             for connection in self.chip.into[block.population]:
                 if connection.source in slots:
                     price = axon_slots(connection, self.target, self.lists(connection, block).axons)
-                    slots[connection.source] += price * reach(connection, block)
+                    synapse, paid = connection.synapse, slots[connection.source]
+                    if isinstance(synapse, ConvSynapse):
+                        paid.reshape(synapse.in_shape)[reach_box(synapse, block)] += price
+                    else:
+                        paid += price * reach(connection, block)
         return slots
 
     def _demand(self, block: Block) -> Demand:

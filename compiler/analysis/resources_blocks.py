@@ -1,4 +1,4 @@
-"""Blocks: the share of one population that one core gets, a box of its neurons."""
+"""Blocks: the share of one population that one core gets, a box of its neurons or several ranges of them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,16 +18,20 @@ class Block:
     """Neurons of ``population`` in a half-open ``box`` of ``shape``.
 
     The shape is that of the population, (channels, height, width), where a convolution ends in it, and flat
-    otherwise; neurons count in C order.
+    otherwise; neurons count in C order. Of a flat population a block may be several ranges: ``runs``, ascending and
+    apart, of which ``box`` is the hull; () where the hull is full.
     """
 
     population: str
     shape: Shape
     box: tuple[Interval, ...]
+    runs: tuple[Interval, ...] = ()
 
     @property
     def size(self) -> int:
         """Number of neurons."""
+        if self.runs:
+            return sum(stop - start for start, stop in self.runs)
         return prod(stop - start for start, stop in self.box)
 
     @property
@@ -37,11 +41,15 @@ class Block:
 
     def indices(self) -> IntArray:
         """The neurons' flat indices, ascending."""
+        if self.runs:
+            return np.concatenate([np.arange(start, stop) for start, stop in self.runs])
         axes = np.ix_(*(np.arange(start, stop) for start, stop in self.box))
         return np.asarray(np.ravel_multi_index(axes, self.shape), dtype=np.int64).reshape(-1)
 
     def ranges(self) -> tuple[Interval, ...]:
         """The same neurons as the fewest contiguous ranges."""
+        if self.runs:
+            return self.runs
         indices = self.indices()
         breaks = np.flatnonzero(np.diff(indices) != 1) + 1
         starts = indices[np.concatenate([[0], breaks])]
@@ -89,7 +97,7 @@ def neuron_block(population: str, shape: Shape, neuron: int) -> Block:
 
 
 def blocks_of(chip: ChipNetwork, pieces: Iterable[Piece]) -> dict[int, tuple[Block, ...]]:
-    """The blocks on each core, from its pieces: one per population, the smallest box round its neurons."""
+    """The blocks on each core, from its pieces: one per population, of a convolution the smallest box round them."""
     found: dict[int, dict[str, list[Interval]]] = {}
     for piece in pieces:
         found.setdefault(piece.core, {}).setdefault(piece.population, []).append((piece.start, piece.stop))
@@ -103,5 +111,19 @@ def _bounding_block(chip: ChipNetwork, name: str, ranges: list[Interval]) -> Blo
     population = chip.by_name[name]
     assert isinstance(population, Population), "ports lie on no core"
     shape = block_shape(chip, population)
+    if len(shape) == 1:
+        return ranges_block(name, shape, ranges)
     positions = np.unravel_index(np.concatenate([np.arange(a, b) for a, b in ranges]), shape)
     return Block(name, shape, tuple((int(axis.min()), int(axis.max()) + 1) for axis in positions))
+
+
+def ranges_block(population: str, shape: Shape, ranges: Iterable[Interval]) -> Block:
+    """The block of a flat population that holds ``ranges``, which do not overlap."""
+    joined: list[Interval] = []
+    for start, stop in sorted(ranges):
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((start, stop))
+    hull = (joined[0][0], joined[-1][1])
+    return Block(population, shape, (hull,), tuple(joined) if len(joined) > 1 else ())

@@ -58,13 +58,33 @@ def reach(connection: Connection, block: Block) -> BoolArray:
     synapse = connection.synapse
     if not isinstance(synapse, ConvSynapse):
         return np.asarray(_row_lengths(synapse, block) > 0)
-    rows = np.any(_taps(synapse, 0, block.box[1]), axis=1)
-    columns = np.any(_taps(synapse, 1, block.box[2]), axis=1)
-    channels = np.zeros(synapse.in_shape[0], dtype=bool)
+    found = np.zeros(synapse.in_shape, dtype=bool)
+    found[reach_box(synapse, block)] = True
+    return found.reshape(-1)
+
+
+def reach_box(synapse: ConvSynapse, block: Block) -> tuple[IntArray, ...]:
+    """The same for a convolution: open mesh of the channels, rows and columns that have a list for the block."""
+    rows, columns = (np.flatnonzero(_taps(synapse, axis, block.box[axis + 1]).any(axis=1)) for axis in (0, 1))
+    first, last = (_groups(synapse, block.box[0])[end][0] for end in (0, -1))
     per_in = synapse.weight.shape[1]
-    for group, _ in _groups(synapse, block.box[0]):
-        channels[group * per_in : (group + 1) * per_in] = True
-    return np.asarray(channels[:, None, None] & rows[:, None] & columns).reshape(-1)
+    return np.ix_(np.arange(first * per_in, (last + 1) * per_in), rows, columns)
+
+
+def reach_length(synapse: ConvSynapse, axis: int, outputs: Interval) -> int:
+    """Source channels (axis 0), rows or columns that a block with ``outputs`` on that axis reaches."""
+    if axis == 0:
+        return len(_groups(synapse, outputs)) * synapse.weight.shape[1]
+    return int(np.count_nonzero(_taps(synapse, axis - 1, outputs).any(axis=1)))
+
+
+def likeness(connection: Connection, block: Block) -> tuple[object, ...]:
+    """Blocks of the connection's target with equal likeness have equal ``lists``; the block itself where none is known."""
+    synapse = connection.synapse
+    if not isinstance(synapse, ConvSynapse):
+        return (block,)
+    outputs = tuple(sorted(number for _, number in _groups(synapse, block.box[0])))
+    return (outputs, block.size, *(_axis_likeness(*_axis(synapse, axis, block.box[axis + 1])) for axis in (0, 1)))
 
 
 def fan_in(synapse: ChipSynapse) -> IntArray:
@@ -166,7 +186,11 @@ def _groups(synapse: ConvSynapse, channels: Interval) -> list[tuple[int, int]]:
 
 def _taps(synapse: ConvSynapse, axis: int, outputs: Interval) -> BoolArray:
     """(inputs, kernel) along one spatial axis: whether an input meets a kernel tap in one of the outputs."""
-    return _axis_taps(
+    return _axis_taps(*_axis(synapse, axis, outputs))
+
+
+def _axis(synapse: ConvSynapse, axis: int, outputs: Interval) -> tuple[int, int, int, int, int, Interval]:
+    return (
         synapse.in_shape[axis + 1],
         synapse.weight.shape[axis + 2],
         synapse.stride[axis],
@@ -174,6 +198,13 @@ def _taps(synapse: ConvSynapse, axis: int, outputs: Interval) -> BoolArray:
         synapse.dilation[axis],
         outputs,
     )
+
+
+@lru_cache(maxsize=4096)
+def _axis_likeness(inputs: int, kernel: int, stride: int, before: int, dilation: int, outputs: Interval) -> bytes:
+    """Which taps meet the outputs, wherever the inputs lie that do."""
+    taps = _axis_taps(inputs, kernel, stride, before, dilation, outputs)
+    return np.packbits(taps[taps.any(axis=1)], axis=1).tobytes()
 
 
 @lru_cache(maxsize=4096)

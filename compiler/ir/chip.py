@@ -6,7 +6,7 @@ Meaning, in chip steps counted from 0 (the runtimes all equal this):
 * What a source sends in chip step t enters its target's input ``a`` in chip step ``t + 1 + delay``.
 * A connection delivers ``a = scaled(W s)``: the integer sum of ``weight * sent value``; a convolution
   wraps it to 24 bits, the others to 32; then ``<< exponent`` (wrapped to 32 bits), or, for a negative exponent,
-  a floor shift of the sum. Contributions of several connections add up (32 bits).
+  a floor shift of the sum. Contributions of several connections add up, and the whole wraps to 32 bits.
 * A population with latency L runs network step i in chip step L + i, starting from its initial state;
   before its first and after its last network step it is silent.
 """
@@ -19,12 +19,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ranvier.compiler.ir.arrays import IntArray, Shape, compact, frozen_mapping, integers, size
+from ranvier.compiler.ir.arrays import FloatArray, IntArray, Shape, compact, floats, frozen_mapping, integers, size
+from ranvier.compiler.ir.coding import Encoder
 from ranvier.compiler.ir.linear import SignMode
 from ranvier.compiler.ir.network import Note, Readout
 from ranvier.compiler.ir.steps import StepProgram
 
 ACCUMULATOR_BITS: Mapping[str, int] = {"dense": 32, "sparse": 32, "conv": 24}
+SUM_BITS = 32
 Weights = NDArray[np.int32]
 
 
@@ -108,13 +110,15 @@ ChipSynapse = DenseSynapse | SparseSynapse | ConvSynapse
 class Port:
     """Where data enters: ``shape`` of a frame; ``bits`` 0 for spikes (0 or 1), else the signed payload width.
 
-    Real input x becomes ``clip(round(x * scale), -2**(bits-1)+1, 2**(bits-1)-1)``.
+    Real input x becomes ``clip(round(x * scale), -2**(bits-1)+1, 2**(bits-1)-1)``. ``encoder`` says how the host makes
+    frames from samples; None: data are frames. Executors take frames.
     """
 
     name: str
     shape: Shape
     bits: int = 0
     scale: float = 1.0
+    encoder: Encoder | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +127,8 @@ class Population:
 
     ``params`` and ``initial`` hold int64 arrays of shape ``()`` or ``(neurons,)`` for every parameter and
     every state of the program; ``latency`` as described above; ``bits`` is 0 when spikes are
-    0 or 1, else the payload width of what is sent; ``scale``: chip membrane units per source unit.
+    0 or 1, else the payload width of what is sent; ``scale`` times ``gain``, of shape ``()`` or ``(neurons,)``: chip
+    membrane units per source unit.
     """
 
     name: str
@@ -134,8 +139,10 @@ class Population:
     latency: int
     bits: int = 0
     scale: float = 1.0
+    gain: FloatArray = field(default_factory=lambda: floats(1.0))
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "gain", compact(floats(self.gain)))
         for name in ("params", "initial"):
             values = {key: compact(integers(value)) for key, value in getattr(self, name).items()}
             object.__setattr__(self, name, frozen_mapping(values))
@@ -148,7 +155,10 @@ class Population:
 
 @dataclass(frozen=True, eq=False)
 class Connection:
-    """Synapses from ``source`` (a port or population) to ``target``; ``delay`` in extra chip steps."""
+    """Synapses from ``source`` (a port or population) to ``target``; ``delay`` in extra chip steps.
+
+    ``bits``: the width of the weights; ``weight_levels.py`` says which integers they may be.
+    """
 
     name: str
     source: str
@@ -157,6 +167,7 @@ class Connection:
     exponent: int
     sign: SignMode
     delay: int
+    bits: int = 8
 
 
 @dataclass(frozen=True)

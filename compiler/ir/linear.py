@@ -15,12 +15,13 @@ class Grid:
     """How integer weights stand for real ones: ``real = integer * 2**exponent * 64 / scale``.
 
     ``scale`` is that of the receiving neurons: membrane units of the chip per unit of the source,
-    divided by the scale of the sender's payload when that is graded.
+    divided by the scale of the sender's payload when that is graded. ``bits``: the width of a weight.
     """
 
     scale: float
     exponent: int
     sign: SignMode
+    bits: int = 8
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,7 @@ class Form:
     ``entry(model)``: the parameter that a constant in front of the neuron, times the gain, adds to.
     ``start``: initial states that are parameters of the model. ``derived(model)``: bounds of states in membrane units
     that follow from parameters alone. ``message(model)``: (integers per unit, bits) of the numbers it sends, (0, 0)
-    if it sends spikes.
+    if it sends spikes. ``most(model)``: how many spikes it sends in a step at most, 0 without limit.
     """
 
     program: Callable[[Any, Domain, float], StepProgram]
@@ -68,6 +68,7 @@ class Form:
     start: Mapping[str, str] = field(default_factory=dict)
     derived: Callable[[Any], Mapping[str, FloatArray]] = _nothing
     message: Callable[[Any], tuple[float, int]] = lambda _model: (0.0, 0)
+    most: Callable[[Any], int] = lambda _model: 1
 
 
 def multipliers(model: Any) -> tuple[str, ...]:
@@ -119,12 +120,16 @@ def _formed(model: Any) -> Realised:
 
 
 def _adaptive(model: AdaptiveLif, domain: Domain, _scale: float) -> StepProgram:
-    return adaptive_lif(domain, model.compare, model.reset, model.has_current, model.has_refractory)
+    parts = model.has_current, model.has_refractory
+    return adaptive_lif(domain, model.compare, model.reset, *parts, model.max_spikes, model.floored)
 
 
 def _largest_adaptation(model: AdaptiveLif) -> Mapping[str, FloatArray]:
-    """Where z and r settle if the neuron fires in every step (r: if z stays at its largest)."""
-    z = np.abs(model.adaptation) / np.maximum(1.0 - model.keep_adaptation, 1e-3)
+    """Where z and r settle if the neuron fires in every step, as often as it may (once, where that has no limit).
+
+    r: if z stays at its largest.
+    """
+    z = np.abs(model.adaptation) * max(model.max_spikes, 1) / np.maximum(1.0 - model.keep_adaptation, 1e-3)
     r = np.abs(model.refractory) * (np.abs(model.threshold) + z)
     return {"z": z, "r": r / np.maximum(1.0 - model.keep_refractory, 1e-3)}
 
@@ -150,7 +155,11 @@ def _sigma_delta(model: SigmaDelta, domain: Domain, scale: float) -> StepProgram
 
 FORMS: Mapping[type, Form] = {
     AdaptiveLif: Form(
-        _adaptive, lambda m: "current_drive" if m.has_current else "drive", {"v": "initial"}, _largest_adaptation
+        _adaptive,
+        lambda m: "current_drive" if m.has_current else "drive",
+        {"v": "initial"},
+        _largest_adaptation,
+        most=lambda m: m.max_spikes,
     ),
     FeedbackLif: Form(_feedback, lambda _model: "current_drive"),
     TwoCompartment: Form(_compartments, start={"v": "initial"}),

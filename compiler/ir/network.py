@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from ranvier.compiler.ir.arrays import Shape, frozen_mapping
+from ranvier.compiler.ir.arrays import FloatArray, Shape, compact, floats, frozen_mapping
+from ranvier.compiler.ir.coding import Encoder
 from ranvier.compiler.ir.linear import LINEAR, Linear
 from ranvier.compiler.ir.neurons import NeuronModel
 
@@ -26,13 +27,15 @@ class Input:
     """Where data enters, one frame of ``shape`` each step.
 
     ``spikes`` are 0 or 1; ``current`` is any real number, which a chip receives as graded spikes with
-    the given ``payload`` (None until it is calibrated).
+    the given ``payload`` (None until it is calibrated). ``encoder`` makes the frames from samples; None: data are
+    frames.
     """
 
     name: str
     shape: Shape
     coding: Coding
     payload: Payload | None = None
+    encoder: Encoder | None = None
 
     @property
     def out_shape(self) -> Shape:
@@ -46,6 +49,8 @@ class Neurons:
 
     ``scale``: membrane units on the chip per unit of the source (0: not chosen yet). ``latency``: the
     chip step at which the population sees what it sees in the source network's step 0 (-1: not known yet).
+    ``gain``: factors, of shape ``()`` or ``(neurons,)``, by which passes have multiplied the
+    source's membranes in ``model``.
     """
 
     name: str
@@ -53,6 +58,10 @@ class Neurons:
     model: NeuronModel
     scale: float = 0.0
     latency: int = -1
+    gain: FloatArray = field(default_factory=lambda: floats(1.0))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gain", compact(floats(self.gain)))
 
     @property
     def out_shape(self) -> Shape:

@@ -29,12 +29,14 @@ class AdaptiveLif(Parameters):
         u = keep_current * u + gain * x + current_drive
         h = keep_membrane * v + u + drive
         level = threshold + z + r
-        n = h > level  (or >=)
-        v = h | reset_value where n | h - level where n           (reset none | value | subtract)
+        n = h > level  (or >=), or min(floor(h / level), max_spikes) where it is   (max_spikes != 1; 0 is unlimited)
+        v = h | reset_value where n | h - n * level               (reset none | value | subtract)
+        v = max(v, floor)                                         (floored)
         r = keep_refractory * r, and + refractory * (threshold + z) where n
-        z = keep_adaptation * z, and + adaptation where n
+        z = keep_adaptation * z + adaptation * n
 
-    ``initial`` is ``v`` before the first step. Sinabs 3 ``ALIF`` with scale c and decay a has
+    ``initial`` is ``v`` before the first step. With ``max_spikes != 1`` levels have to stay positive.
+    Sinabs 3 ``ALIF`` with scale c and decay a has
     ``adaptation = c * (1 - a)``. SLAYER's ``alif`` (lava-dl) decays before it compares: it has ``reset="none"``,
     ``adaptation = keep_adaptation * th_step`` and ``refractory = 2 * keep_refractory`` (and integers of its own).
     """
@@ -53,6 +55,9 @@ class AdaptiveLif(Parameters):
     reset: Reset = "subtract"
     reset_value: FloatArray = level(0.0)
     initial: FloatArray = level(0.0)
+    max_spikes: int = 1
+    floor: FloatArray = level(0.0)
+    floored: bool = False
 
     @property
     def has_current(self) -> bool:

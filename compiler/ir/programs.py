@@ -12,6 +12,7 @@ from ranvier.compiler.ir.trace import Trace, Value
 
 __all__ = [
     "CUBA_LIF",
+    "CUBA_REFRACTORY",
     "DECAY_BITS",
     "DECAY_UNITY",
     "INPUT_SHIFT",
@@ -24,6 +25,7 @@ __all__ = [
     "float_lif",
 ]
 CUBA_LIF = "loihi.cuba_lif"
+CUBA_REFRACTORY = "loihi.cuba_lif.refractory"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Features:
     """What a neuron of the family has beyond leak, threshold and reset; decides the operations.
 
     ``full_width`` asks for a programmed neuron where a stock one would do: for resets or starts other than 0.
+    ``wired`` stands for the stock neuron with the refractory register of a core that is not programmable.
     """
 
     reset: Reset = "value"
@@ -45,11 +48,17 @@ class Features:
     late_current: bool = False
     reset_current: bool = False
     block_input: bool = False
+    wired: bool = False
 
     @property
     def stock(self) -> bool:
         """Whether a Loihi 1 core has this neuron in hardware (and Lava as a stock process)."""
         return self == Features()
+
+    @property
+    def mantissa(self) -> bool:
+        """Whether its threshold is the 17-bit mantissa of a fixed core."""
+        return self.stock or self.wired
 
 
 def features(model: Lif) -> Features:
@@ -106,9 +115,11 @@ def chip_lif(f: Features) -> StepProgram:
     ``u = wrap24(rz(u * (4096 - (du + 1)) / 4096) + 64 a)``, ``h = clip24(rz(v * (4096 - dv) / 4096) +
     u + bias)``, spike where ``h > 64 vth``; ``rz`` rounds toward zero. Stock neurons compare with the
     17-bit threshold mantissa ``vth``; the others with a full 24-bit ``threshold``. All sums pass through
-    32-bit registers, as in Lava's fixed-point processes. Source: Lava 0.10.0 ``fixed_pt`` models.
+    32-bit registers, as in Lava's fixed-point processes. Source: Lava 0.10.0 ``fixed_pt`` models. While refractory
+    (``rest > 0``) the membrane stays as its reset left it and nothing is sent, whereas u takes its input: on a fixed
+    core that is a refractory register of one more step (nengo-loihi 1.1: v is set to 0, R = 1 is no extra step).
     """
-    t = Trace(CUBA_LIF if f.stock else _name("loihi2.lif", f), "int")
+    t = Trace(CUBA_LIF if f.stock else CUBA_REFRACTORY if f.wired else _name("loihi2.lif", f), "int")
     u, v = t.state("u", STATE_BITS), t.state("v", STATE_BITS)
     arriving = t.op("wrap", t.input << INPUT_SHIFT, 32)
     kept_u = t.op("mul_shift", u, t.op("sub", DECAY_UNITY - 1, t.param("du")), DECAY_BITS)
@@ -117,7 +128,7 @@ def chip_lif(f: Features) -> StepProgram:
     current = u if f.late_current else new_u
     charged = t.op("wrap", t.op("wrap", kept_v + current, 32) + t.param("bias"), 32)
     h = t.op("clip", charged, -STATE_MAX, STATE_MAX)
-    threshold = t.param("vth") << INPUT_SHIFT if f.stock else t.param("threshold")
+    threshold = t.param("vth") << INPUT_SHIFT if f.mantissa else t.param("threshold")
     return _fire_and_reset(t, f, v, h, threshold, {"u": new_u})
 
 
@@ -157,7 +168,7 @@ def _reset(t: Trace, f: Features, h: Value, fire: Value, count: Value) -> Value:
     if f.reset == "none":
         return h
     if f.reset == "value":
-        if t.domain == "int" and f.stock:
+        if t.domain == "int" and f.mantissa:
             return t.where(fire, 0, h)
         return t.where(fire, t.param("reset_value"), h)
     amount = t.param("reset_amount")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.compiler.diagnostics import RanvierError, error
-from ranvier.compiler.ir import chip, linear, network, neurons, program, steps
+from ranvier.compiler.ir import chip, coding, linear, network, neurons, program, steps
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -32,7 +32,7 @@ KINDS: Mapping[str, type] = {
         steps.StepProgram, steps.Op, steps.State,
         chip.ChipNetwork, chip.Port, chip.Population, chip.Connection, chip.DenseSynapse,
         chip.SparseSynapse, chip.ConvSynapse, chip.Rounding,
-        program.Program, program.Placement, program.Piece, program.CoreSite,
+        program.Program, program.Placement, program.Piece, program.CoreSite, *coding.CODERS.values(),
     )
 }  # fmt: skip
 MAX_TEXT = 16 * 2**20

@@ -7,20 +7,22 @@ not meet, NaN weights) or a bug of a pass; both are reported with the node's nam
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError
 from ranvier.compiler.ir.arrays import size
 from ranvier.compiler.ir.chip import ChipNetwork, Connection, SparseSynapse
-from ranvier.compiler.ir.linear import SYNAPSES, Conv, Dense, Sparse
+from ranvier.compiler.ir.linear import SYNAPSES, Conv, Dense, Grid, Sparse
 from ranvier.compiler.ir.network import Input, Network, Neurons, ReadoutKind
 from ranvier.compiler.ir.order import loop_without_delay
 from ranvier.compiler.ir.steps import problems
-from ranvier.compiler.ir.wellformed import malformed, malformed_population, malformed_synapse
+from ranvier.compiler.ir.weight_levels import FULL_BITS, weight_levels
+from ranvier.compiler.ir.wellformed import malformed, malformed_population, malformed_port, malformed_synapse
 
 Level = Literal["imported", "folded", "retimed", "quantized"]
 Check = Callable[[Network], list[Diagnostic]]
-WEIGHT_RANGE: Mapping[str, tuple[int, int]] = {"mixed": (-256, 254), "excitatory": (0, 255), "inhibitory": (-255, 0)}
+WEIGHT_BITS = range(1, FULL_BITS + 1)
 MEND = "mend the network, or report it if a tool wrote it"
 
 
@@ -123,16 +125,17 @@ def _quantized(n: Network) -> list[Diagnostic]:
             values = node.data if isinstance(node, Sparse) else node.weight
             if node.grid is None:
                 found.append(_bad("RV326", node.name, "the weights are not quantized"))
-            elif off_grid(values, node.grid.sign):
-                found.append(_bad("RV327", node.name, f"weights are off the {node.grid.sign} grid"))
+            elif off_grid(values, node.grid):
+                found.append(_bad("RV327", node.name, f"weights are off the {node.grid.bits}-bit {node.grid.sign} grid"))
     return found
 
 
-def off_grid(values: NDArray[Any], sign: str) -> bool:
-    """Whether any of ``values`` is no weight of the chip in sign mode ``sign`` (mixed ones are even)."""
-    low, high = WEIGHT_RANGE[sign]
-    step = 2 if sign == "mixed" else 1
-    return bool(values.size) and bool(((values < low) | (values > high) | (values % step != 0)).any())
+def off_grid(values: NDArray[Any], grid: Grid | Connection) -> bool:
+    """Whether any of ``values`` is no weight of the chip in this width and sign mode."""
+    if grid.bits not in WEIGHT_BITS:
+        return True
+    given = np.asarray(values, np.float64)
+    return bool(np.any(weight_levels(grid.bits, grid.sign).nearest(given) != given))
 
 
 _ALWAYS: tuple[Check, ...] = (_references, _wellformed, _shapes, _loops)
@@ -170,9 +173,7 @@ def _chip_parts(chip: ChipNetwork) -> list[Diagnostic]:
     found = [_bad("RV340", p.name, text) for p in chip.populations for text in problems(p.program)]
     found += [_bad("RV341", p.name, text) for p in chip.populations for text in malformed_population(p)]
     found += [_bad("RV336", c.name, text) for c in chip.connections for text in malformed_synapse(c.synapse)]
-    for port in chip.ports:
-        if min(port.shape, default=0) < 1 or not (port.bits == 0 or 2 <= port.bits <= 32) or port.scale <= 0:
-            found.append(_bad("RV342", port.name, f"shape {port.shape}, {port.bits} bits, scale {port.scale}"))
+    found += [_bad("RV342", port.name, text) for port in chip.ports for text in malformed_port(port)]
     return found
 
 
@@ -184,8 +185,8 @@ def _connection(chip: ChipNetwork, c: Connection) -> list[Diagnostic]:
     s, found = c.synapse, []
     if s.in_size != size(chip.by_name[c.source].shape) or s.out_size != size(chip.by_name[c.target].shape):
         found.append(_bad("RV334", c.name, f"{s.in_size} -> {s.out_size} synapses between populations of other sizes"))
-    if off_grid(s.data if isinstance(s, SparseSynapse) else s.weight, c.sign):
-        found.append(_bad("RV335", c.name, f"weights are off the {c.sign} grid"))
+    if off_grid(s.data if isinstance(s, SparseSynapse) else s.weight, c):
+        found.append(_bad("RV335", c.name, f"weights are off the {c.bits}-bit {c.sign} grid"))
     if c.exponent and s.kind == "conv":
         found.append(_bad("RV337", c.name, "a convolution has no weight exponent"))
     if c.delay < 0 or chip.network_delay(c) < 0 or not -24 <= c.exponent <= 24:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from ranvier.compiler.ir.arrays import IntArray, Shape, size
-from ranvier.compiler.ir.chip import ChipSynapse, ConvSynapse, DenseSynapse, Population, SparseSynapse
+from ranvier.compiler.ir.chip import ChipSynapse, ConvSynapse, DenseSynapse, Population, Port, SparseSynapse
+from ranvier.compiler.ir.coding import misplaced
 from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Scale, Sparse
 from ranvier.compiler.ir.network import Input, Neurons, Node
 from ranvier.compiler.ir.neurons import Lif, SigmaDelta, array_fields
@@ -18,6 +19,7 @@ def malformed(node: Node) -> Iterator[str]:
     """What is wrong with ``node`` by itself."""
     if isinstance(node, Input):
         yield from _bad_shape("shape", node.shape)
+        yield from () if node.encoder is None else misplaced(node.encoder, node.shape, node.coding)
     elif isinstance(node, Neurons):
         yield from _bad_shape("shape", node.shape)
         yield from _bad_model(node)
@@ -163,6 +165,14 @@ def _bad_conv_synapse(s: ConvSynapse) -> Iterator[str]:
     yield from found
     if not found and plain.out_shape != s.out_shape:
         yield f"the outputs have shape {plain.out_shape}, not {s.out_shape}"
+
+
+def malformed_port(port: Port) -> Iterator[str]:
+    """What is wrong with a port's shape, payload and coder."""
+    if min(port.shape, default=0) < 1 or not (port.bits == 0 or 2 <= port.bits <= 32) or port.scale <= 0:
+        yield f"shape {port.shape}, {port.bits} bits, scale {port.scale}"
+    if port.encoder is not None:
+        yield from misplaced(port.encoder, port.shape, "current" if port.bits else "spikes")
 
 
 def malformed_population(p: Population) -> Iterator[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError
+from ranvier.compiler.ir.arrays import FloatArray, size
 from ranvier.compiler.ir.chip import (
     ChipNetwork,
     ChipSynapse,
@@ -21,10 +22,11 @@ from ranvier.compiler.ir.linear import Conv, Dense, Synapse
 from ranvier.compiler.ir.models import FORMS
 from ranvier.compiler.ir.network import Network, Neurons, Note
 from ranvier.compiler.ir.neurons import Lif, RegisterLif
+from ranvier.compiler.ir.weight_levels import FULL_BITS
+from ranvier.compiler.passes.arrivals import arrival, incoming, source_of, weights_of
 from ranvier.compiler.passes.fit_lif import fit_lif, keep_registers
 from ranvier.compiler.passes.fit_programmed import fit_programmed
 from ranvier.compiler.passes.fit_registers import Fitted
-from ranvier.compiler.passes.quantize import incoming, source_of
 from ranvier.targets.schema import Target
 
 UNIT = 64
@@ -39,10 +41,12 @@ class Fit:
     membrane only takes multiples of 64 itself (no decay). A constant b entering a synaptic current that keeps a
     is ``b (1 - a**(t+1)) / (1 - a)`` in step t: it becomes the bias ``b / (1 - a)`` with the current starting at its
     negative. Neurons that the target has no hardware for become step programs if it is programmable, else a
-    refusal. Every rounding is recorded.
+    refusal. Every rounding is recorded; that of the weights against those of ``real``, the network before quantizing;
+    where it is not given, as half a step of their grid.
     """
 
     target: Target
+    real: Network | None = None
 
     def __call__(self, network: Network) -> ChipNetwork:
         """The chip network; raises ``RanvierError`` with everything that does not fit the registers."""
@@ -56,14 +60,14 @@ class Fit:
             network.name,
             self.target.name,
             tuple(
-                Port(n.name, n.shape, *((n.payload.bits, n.payload.scale) if n.payload else (0, 1.0)))
+                Port(n.name, n.shape, *((n.payload.bits, n.payload.scale) if n.payload else (0, 1.0)), n.encoder)
                 for n in network.inputs
             ),
             tuple(population for population, _ in fitted),
             tuple(_connection(network, p, s) for p in network.populations for s in incoming(network, p.name)),
             network.readout,
             notes,
-            (*_weight_roundings(network), *(r for _, fit in fitted for r in fit.roundings)),
+            (*_weight_roundings(network, self.real), *(r for _, fit in fitted for r in fit.roundings)),
             {name: seen.rate for name, seen in network.observed.items()},
         )
 
@@ -112,7 +116,8 @@ def _connection(network: Network, target: Neurons, synapse: Synapse) -> Connecti
     assert grid is not None
     source = source_of(network, synapse.name)
     delay = chip_delay(network, target, synapse)
-    return Connection(synapse.name, source, target.name, _chip_synapse(synapse), grid.exponent, grid.sign, delay)
+    stored = _chip_synapse(synapse)
+    return Connection(synapse.name, source, target.name, stored, grid.exponent, grid.sign, delay, grid.bits)
 
 
 def _chip_synapse(synapse: Synapse) -> ChipSynapse:
@@ -126,18 +131,31 @@ def _chip_synapse(synapse: Synapse) -> ChipSynapse:
     return SparseSynapse(synapse.data.astype(np.int32), synapse.indices, synapse.indptr, synapse.in_size)
 
 
-def _weight_roundings(network: Network) -> list[Rounding]:
-    """Half a step of the grid in source units: the largest error a weight that was not clipped can have."""
-    found = []
-    for p in network.populations:
-        for s in () if isinstance(p.model, RegisterLif) else incoming(network, p.name):
-            assert s.grid is not None
-            values = s.weight if isinstance(s, Dense | Conv) else s.data
-            unit = UNIT * 2.0**s.grid.exponent / s.grid.scale
-            half = unit * (1.0 if s.grid.sign == "mixed" else 0.5)
-            peak = float(np.abs(values).max(initial=1.0)) * unit
-            found.append(Rounding(s.name, "weight", half, half / peak))
-    return found
+def _weight_roundings(network: Network, real: Network | None) -> list[Rounding]:
+    """The largest error of the weights of every synapse, per integer sent and in units of the membrane."""
+    populations = [p for p in network.populations if not isinstance(p.model, RegisterLif)]
+    return [_weight_rounding(network, real, p, s) for p in populations for s in incoming(network, p.name)]
+
+
+def _weight_rounding(network: Network, real: Network | None, target: Neurons, synapse: Synapse) -> Rounding:
+    assert synapse.grid is not None
+    rounded = weights_of(synapse)
+    unit = UNIT * 2.0**synapse.grid.exponent / synapse.grid.scale
+    before = None if real is None else real.by_name[synapse.name]
+    if not isinstance(before, Synapse) or real is None:
+        half = unit * (1.0 if synapse.grid.sign == "mixed" else 0.5)
+        return Rounding(synapse.name, "weight", half, half / (float(np.abs(rounded).max(initial=1.0)) * unit))
+    earlier = real.by_name[target.name]
+    assert isinstance(earlier, Neurons)
+    wanted = arrival(network, before, FULL_BITS, {}).source * _row_gains(earlier, target, rounded.shape[0])
+    worst = float(np.abs(rounded * unit - wanted).max(initial=0.0))
+    return Rounding(synapse.name, "weight", worst, worst / max(float(np.abs(wanted).max(initial=0.0)), 1e-30))
+
+
+def _row_gains(before: Neurons, after: Neurons, rows: int) -> FloatArray:
+    """(rows, 1) by what the weights of each row were multiplied between two forms of a population."""
+    factors = np.broadcast_to(after.gain / before.gain, (size(after.shape),))
+    return np.asarray(factors[:: max(1, factors.size // max(rows, 1))][:rows, None])
 
 
 FITS: Mapping[type, Callable[[Fitted, Neurons, Target], Population]] = {

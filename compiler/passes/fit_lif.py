@@ -1,27 +1,30 @@
 """Registers of the leaky integrate-and-fire family: stock neurons, and the step programs with more features."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from ranvier.compiler.ir.arrays import integers
+from ranvier.compiler.ir.arrays import FloatArray, integers
 from ranvier.compiler.ir.chip import Population
 from ranvier.compiler.ir.network import Neurons
-from ranvier.compiler.ir.neurons import UNLIMITED, Lif, RegisterLif
-from ranvier.compiler.ir.programs import DECAY_UNITY, STATE_MAX, Features, chip_features, chip_lif
+from ranvier.compiler.ir.neurons import Lif, RegisterLif
+from ranvier.compiler.ir.programs import CUBA_LIF, DECAY_UNITY, STATE_MAX, Features, chip_features, chip_lif
 from ranvier.compiler.passes.demands import steady_drive
-from ranvier.compiler.passes.fit_registers import Fitted
+from ranvier.compiler.passes.fit_registers import Fitted, count_bits
 from ranvier.targets.neurons import NeuronRegisters
 from ranvier.targets.schema import Target
+
+WHOLE = 1e-12
 
 
 def fit_lif(fit: Fitted, node: Neurons, target: Target) -> Population:
     """The population of a ``Lif`` on ``target``; problems and roundings go into ``fit``."""
     model = node.model
     assert isinstance(model, Lif)
-    wanted = chip_features(model)
+    wanted = _wired(chip_features(model), target)
     program = chip_lif(wanted)
-    if not wanted.stock and not target.programmable:
+    if not wanted.mantissa and not target.programmable:
         fit.refuse("RV390", f"{target.name} has no neuron with {_extras(wanted)}", _alternatives(wanted))
         return Population(node.name, node.shape, program, {}, {}, node.latency)
     registers = target.neuron(program.semantics)
@@ -29,10 +32,12 @@ def fit_lif(fit: Fitted, node: Neurons, target: Target) -> Population:
     fit_bias(fit, node, model, registers)
     fit_threshold(fit, node, model, wanted, registers)
     fit_reset(fit, node, model, wanted)
+    if wanted.wired:
+        fit_rest(fit, model, registers, target)
     bits = _payload_bits(fit, model, wanted, target)
     params = {name: fit.params[name] for name in program.params if name in fit.params}
     initial = {s.name: fit.initial.get(s.name, integers(0)) for s in program.states}
-    return Population(node.name, node.shape, program, params, initial, node.latency, bits, node.scale)
+    return Population(node.name, node.shape, program, params, initial, node.latency, bits, node.scale, node.gain)
 
 
 def keep_registers(_fit: Fitted, node: Neurons, _target: Target) -> Population:
@@ -87,7 +92,7 @@ def fit_bias(fit: Fitted, node: Neurons, model: Lif, registers: NeuronRegisters)
 
 def fit_threshold(fit: Fitted, node: Neurons, model: Lif, wanted: Features, registers: NeuronRegisters) -> None:
     """The threshold register: 24 bits in a program of ours, a 17-bit multiple of 64 in the stock neuron."""
-    level = np.minimum(model.threshold * node.scale, float(STATE_MAX))
+    level = _settled(np.minimum(model.threshold * node.scale, float(STATE_MAX)))
     if bool(np.any(level <= 0)):
         fit.refuse("RV396", "the threshold is not positive", "train with a positive threshold")
         return
@@ -95,21 +100,24 @@ def fit_threshold(fit: Fitted, node: Neurons, model: Lif, wanted: Features, regi
         register = np.maximum(np.ceil(level) if model.compare == ">=" else np.floor(level), 1.0)
         fit.put("threshold", register, np.minimum(model.threshold, STATE_MAX / node.scale), register / node.scale)
         return
-    if not wanted.stock:
+    if not wanted.mantissa:
         register = np.ceil(level) - 1 if model.compare == ">=" else np.floor(level)
         fit.params["threshold"] = integers(register)
         return
-    unit = 2.0**registers.vth_exp
+    unit, most = 2.0**registers.vth_exp, registers.vth_mant_max
     mantissa = np.rint(level / unit)
     if _on_lattice(model):
         mantissa = np.ceil(level / unit) - 1 if model.compare == ">=" else np.floor(level / unit)
-    mantissa = np.clip(mantissa, 0, registers.vth_mant_max)
+        if bool(np.all(mantissa <= most)):
+            fit.params["vth"] = integers(mantissa)
+            return
+    mantissa = np.clip(mantissa, 0, most)
     fit.put("vth", mantissa, np.minimum(model.threshold, STATE_MAX / node.scale), mantissa * unit / node.scale)
 
 
 def fit_reset(fit: Fitted, node: Neurons, model: Lif, wanted: Features) -> None:
     """What the membrane becomes after a spike, the floor under it, and the steps of rest."""
-    if wanted.stock:
+    if wanted.mantissa:
         return
     for name in ("reset_value", "reset_amount"):
         value = getattr(model, name)
@@ -123,27 +131,36 @@ def fit_reset(fit: Fitted, node: Neurons, model: Lif, wanted: Features) -> None:
     fit.params["refractory"] = integers(model.refractory)
 
 
+def fit_rest(fit: Fitted, model: Lif, registers: NeuronRegisters, target: Target) -> None:
+    """The steps of rest, which a refractory register of one more gives."""
+    assert registers.refractory_steps is not None
+    most = registers.refractory_steps.v.high - 1
+    if model.refractory > most:
+        text = f"it rests {model.refractory} steps after a spike; {target.name}'s register holds up to {most}"
+        fit.refuse("RV399", text, "train with a shorter rest, or compile for a programmable target (loihi2)")
+    fit.params["refractory"] = integers(model.refractory)
+
+
+def _wired(wanted: Features, target: Target) -> Features:
+    """The features, with a rest that is a register of a core which is not programmable."""
+    if target.programmable or wanted != Features(refractory=True):
+        return wanted
+    return replace(wanted, wired=target.neuron(CUBA_LIF).refractory_steps is not None)
+
+
+def _settled(level: FloatArray) -> FloatArray:
+    """``level`` with values that are whole numbers but for float arithmetic made whole, as floor and ceil want."""
+    whole = np.rint(level)
+    return np.where(np.abs(level - whole) <= WHOLE * np.abs(whole), whole, level)
+
+
 def _on_lattice(model: Lif) -> bool:
     """Whether the chip's membrane only takes multiples of 64: integer sums of weights, nothing decays, no bias."""
     return not model.has_current and bool(np.all(model.keep_membrane == 1)) and not np.any(model.drive)
 
 
 def _payload_bits(fit: Fitted, model: Lif, wanted: Features, target: Target) -> int:
-    if wanted.max_spikes == 1:
-        return 0
-    most = STATE_MAX // int(np.min(fit.params["threshold"])) if "threshold" in fit.params else 1
-    if model.max_spikes != UNLIMITED:
-        most = min(most, model.max_spikes)
-    bits = max(int(most), 1).bit_length() + 1
-    if bits > target.graded_bits:
-        has = target.graded_bits
-        text = f"up to {most} spikes a step need {bits} bits in a message, {target.name} has {has}"
-        fit.refuse(
-            "RV391",
-            text,
-            "limit the spikes per step (max_spikes=...), or use a target with graded spikes",
-        )
-    return bits
+    return 0 if wanted.max_spikes == 1 else count_bits(fit, model.max_spikes, target)
 
 
 def _extras(f: Features) -> str:

@@ -8,7 +8,7 @@ from ranvier.compiler.ir.models import FORMS, levels, multipliers
 from ranvier.compiler.ir.network import Neurons
 from ranvier.compiler.ir.neurons import READABLE
 from ranvier.compiler.ir.programs import DECAY_UNITY, STATE_MAX
-from ranvier.compiler.passes.fit_registers import Fitted
+from ranvier.compiler.passes.fit_registers import Fitted, count_bits
 from ranvier.targets.schema import Target
 
 LARGEST_MULTIPLIER = 2.0
@@ -37,9 +37,11 @@ def fit_programmed(fit: Fitted, node: Neurons, target: Target) -> Population:
     starts = {state: getattr(model, name) for state, name in form.start.items()}
     initial = {s.name: integers(np.rint(starts.get(s.name, np.zeros(())) * node.scale)) for s in program.states}
     message_scale, bits = form.message(model)
-    if bits:
+    if form.most(model) != 1:
+        bits = count_bits(fit, form.most(model), target)
+    elif bits:
         fit.roundings.append(Rounding(node.name, "message", 1.0 / message_scale, 1.0 / (2.0 ** (bits - 1) - 1.0)))
-    return Population(node.name, node.shape, program, fit.params, initial, node.latency, bits, node.scale)
+    return Population(node.name, node.shape, program, fit.params, initial, node.latency, bits, node.scale, node.gain)
 
 
 def _fit_multiplier(fit: Fitted, name: str, value: FloatArray) -> None:

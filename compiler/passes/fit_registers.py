@@ -7,6 +7,9 @@ import numpy as np
 from ranvier.compiler.diagnostics import Diagnostic
 from ranvier.compiler.ir.arrays import FloatArray, IntArray, integers
 from ranvier.compiler.ir.chip import Rounding
+from ranvier.compiler.ir.neurons import UNLIMITED
+from ranvier.compiler.ir.programs import STATE_MAX
+from ranvier.targets.schema import Target
 
 
 @dataclass
@@ -34,3 +37,15 @@ class Fitted:
     def refuse(self, code: str, message: str, fix: str) -> None:
         """Report that the population cannot be fitted."""
         self.problems.append(Diagnostic(code, self.place, message, fix))
+
+
+def count_bits(fit: Fitted, most: int, target: Target) -> int:
+    """Bits with sign of a message that says how often a neuron fired: at most ``most`` times (0: without limit)."""
+    largest = STATE_MAX // max(int(np.min(fit.params["threshold"])), 1) if "threshold" in fit.params else 1
+    largest = largest if most == UNLIMITED else min(largest, most)
+    bits = max(int(largest), 1).bit_length() + 1
+    if bits > target.graded_bits:
+        text = f"up to {largest} spikes a step need {bits} bits in a message, {target.name} has {target.graded_bits}"
+        fix = "limit the spikes per step (max_spikes=...), or use a target with graded spikes"
+        fit.refuse("RV391", text, fix)
+    return bits

@@ -13,10 +13,10 @@ from ranvier.compiler.ir.network import Coding, Edge, Input, Network, Neurons, N
 from ranvier.frontends.onnx.evaluate import operate
 from ranvier.frontends.onnx.fit import Fitted
 from ranvier.frontends.onnx.linear import batch_norm, conv_shape, pool_shape
-from ranvier.frontends.onnx.model import Array
+from ranvier.frontends.onnx.model import Array, OnnxNode
 from ranvier.frontends.onnx.populations import Described, Describer, Piece, Population
 from ranvier.frontends.onnx.signal import Atom
-from ranvier.frontends.onnx.symbolic import Interpreter
+from ranvier.frontends.onnx.symbolic import MAXIMA, Interpreter
 
 INPUT = "input"
 
@@ -61,22 +61,55 @@ class Builder:
     layers: dict[Any, str] = field(default_factory=dict)
 
     def network(self, name: str, readout: Readout, notes: tuple[Note, ...]) -> Network:
-        """The network that ends at ``readout``."""
+        """The network that ends at ``readout``, its nodes in the order of what they need."""
         self.populations = {p.name: p for p in self.describer.populations}
-        pending = [readout.node]
+        reached = self._reaching(readout.node)
+        for population in reached:
+            self.nodes[population.name] = Neurons(population.name, population.shape, self.fitted[population.name].model)
+        for population in reached:
+            self._population(population)
+        nodes = tuple(self.nodes[n] for n in self._ordered())
+        return Network(name, nodes, tuple(dict.fromkeys(self.edges)), readout, notes)
+
+    def _reaching(self, last: str) -> list[Population]:
+        """The populations that ``last`` depends on, itself included, in order."""
+        found, pending = {last}, [last]
         while pending:
-            current = pending.pop()
-            if current not in self.nodes:
-                self._population(self.populations[current])
-                pending += [p for e in self.edges if (p := e.source) in self.populations and p not in self.nodes]
-        first = [n for n in self.nodes.values() if isinstance(n, Input)]
-        others = [n for n in self.nodes.values() if not isinstance(n, Input)]
-        return Network(name, (*first, *others), tuple(dict.fromkeys(self.edges)), readout, notes)
+            for source in self.fitted[pending.pop()].sources:
+                for name in self._senders(source.described) - found:
+                    found.add(name)
+                    pending.append(name)
+        return [p for p in self.describer.populations if p.name in found]
+
+    def _senders(self, described: Described) -> set[str]:
+        """The populations in ``described``, through layers."""
+        found: set[str] = set()
+        for piece in described.pieces:
+            if piece.source[0] == "population":
+                found.add(piece.source[1])
+            elif piece.source[0] == "layer":
+                found |= self._senders(self.describer.layers[piece.source[1]][1])
+        return found
+
+    def _ordered(self) -> list[str]:
+        """The names of the nodes, each after what it receives without delay."""
+        before: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for edge in self.edges:
+            if edge.delay == 0:
+                before[edge.target].append(edge.source)
+        order: dict[str, None] = {}
+        pending = [*reversed(self.nodes)]
+        while pending:
+            name = pending[-1]
+            missing = [n for n in before[name] if n not in order]
+            if missing:
+                pending.append(missing[0])
+            else:
+                order[pending.pop()] = None
+        return list(order)
 
     def _population(self, population: Population) -> None:
         fitted = self.fitted[population.name]
-        node = Neurons(population.name, population.shape, fitted.model)
-        self.nodes[population.name] = node
         for source in fitted.sources:
             described, factor = source.described, source.factor
             uniform = bool(np.all(factor == 1.0))
@@ -140,8 +173,7 @@ class Builder:
         instance = (key, 0 if inside.step is None else age)
         if instance not in self.layers:
             assert atom.node is not None
-            scope = atom.node.scope[-2] if len(atom.node.scope) > 1 else ""
-            name = self._unique(scope or atom.node.name or atom.name)
+            name = self._unique((_title(atom.node) or atom.name) + ".windows" * (atom.node.op in MAXIMA))
             shape = tuple(inside.constant.shape)
             first, *rest = self._linear(atom, name, shape)
             self.layers[instance] = name
@@ -166,6 +198,10 @@ class Builder:
         if node.op == "BatchNormalization":
             factor, shift = batch_norm(node, [None, *weights])
             return (Scale(name, shape, factor, shift),)
+        if node.op in MAXIMA:
+            made = pool_shape(node, (1, *shape))[0]
+            ones = np.ones((shape[0], 1, *made.kernel))
+            return (Conv(name, ones, shape, None, made.stride, made.padding, made.dilation, shape[0]),)
         if node.op in ("AveragePool", "GlobalAveragePool"):
             return self._pool(atom, name, shape)
         matrix = w if node.op == "Gemm" and node.integer("transB", 0) else w.T
@@ -194,6 +230,14 @@ class Builder:
         taken = {*self.nodes, *self.layers.values(), *self.populations, INPUT}
         tries = (name if i == 1 else f"{name}_{i}" for i in range(1, len(taken) + 2))
         return next(n for n in tries if n not in taken)
+
+
+def _title(node: OnnxNode) -> str:
+    """The module's name; a parameter with a name of its own, not ``weight``, says which layer of the module it is."""
+    scope = node.scope[-2] if len(node.scope) > 1 else ""
+    weight = node.inputs[1] if len(node.inputs) > 1 else ""
+    inside, _, own = weight.rpartition(".")
+    return weight if scope and inside == scope and own != "weight" else scope or node.name
 
 
 def _inside(pool: Pool, shape: Shape, kernel: Sequence[int]) -> Array:

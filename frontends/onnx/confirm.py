@@ -120,6 +120,10 @@ def _values(space: Space, populations: Sequence[Population], played: Played) -> 
             n = size(membrane.shape)
             values[membrane.base : membrane.base + n] = played.membranes[p.name][t]
             values[spikes.base : spikes.base + n] = played.spikes[p.name][t]
+    for atom in (a for a in space.atoms if a.kind == "maximum" and a.value is not None):
+        inside = None if atom.value is None else _evaluated(atom.value, values)
+        if inside is not None:
+            values[atom.base : atom.base + size(atom.shape)] = inside.max(axis=0).ravel()
     return values
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ranvier.compiler.ir.neurons import Lif
+from ranvier.frontends.onnx.alpha import NotAlphaError, is_alpha, read_alpha
 from ranvier.frontends.onnx.model import Array
 from ranvier.frontends.onnx.populations import Described, Describer, Population
 from ranvier.frontends.onnx.signal import Atom, Space, Term
@@ -119,6 +120,8 @@ def _lifted(space: Space, parts: Parts, lifted: Atom, coefficient: Array, own: t
 
 def fit(space: Space, population: Population, describer: Describer, offsets: Callable[[Described], Array]) -> Fitted:
     """The neuron and its sources; ``NotLifError`` where the polynomials are those of another neuron."""
+    if is_alpha(space, population):
+        return _alpha(space, population, describer)
     steps = len(population.membranes)
     all_parts = [take_apart(space, population, t) for t in range(steps)]
     last = all_parts[-1]
@@ -129,6 +132,8 @@ def fit(space: Space, population: Population, describer: Describer, offsets: Cal
     gain, scaled = _gain(sources)
     drive, current, start = _constants(all_parts, decay, sources, offsets)
     spikes = population.spikes[-1]
+    if population.relay:
+        return Fitted(Lif(keep_membrane=np.zeros(()), threshold=np.array(0.5)), scaled)
     reset: dict[str, Any] = {"reset": "value", "refractory": 1} if held else _reset(last)
     n = last.constant.size
     if last.floor is not None and not _close(last.floor, last.floor[:1]):
@@ -149,6 +154,19 @@ def fit(space: Space, population: Population, describer: Describer, offsets: Cal
         **reset,
     )
     return Fitted(model, scaled)
+
+
+def _alpha(space: Space, population: Population, describer: Describer) -> Fitted:
+    try:
+        found = read_alpha(space, population, describer)
+    except NotAlphaError as problem:
+        raise NotLifError(str(problem)) from None
+    sources = []
+    for elements, factor in found.inputs:
+        described = describer.factor(elements)
+        late = 0 if described.step is None else len(population.membranes) - 1 - described.step
+        sources.append(Source(described, late, factor))
+    return Fitted(found.model, tuple(sources))
 
 
 def _check_steady(all_parts: Sequence[Parts], families: Families, describer: Describer) -> None:

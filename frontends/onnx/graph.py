@@ -104,13 +104,20 @@ def _fold(graph: OnnxGraph) -> OnnxGraph:
             constants[node.outputs[0]] = _shape_of(node, shapes[inputs[0]], graph.file)
         elif node.op != "Scan" and all(name in constants or not name for name in inputs):
             args = [constants[name] if name else None for name in inputs]
-            constants.update(zip(node.outputs, operate(node, args, graph.file), strict=False))
+            made = operate(node, args, graph.file)
+            constants.update(zip(node.outputs, made if graph.double else map(_single, made), strict=False))
         elif node.op in ("Identity", "Dropout"):
             alias[node.outputs[0]] = inputs[0]
         else:
             nodes.append(node)
     outputs = tuple(alias.get(name, name) for name in graph.outputs)
     return replace(graph, nodes=_biased(nodes, constants, outputs), constants=constants, outputs=outputs)
+
+
+def _single(values: Array) -> Array:
+    """Rounded as the file computes it, in float32."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32).astype(np.float64) if values.dtype.kind == "f" else values
 
 
 def _biased(nodes: list[OnnxNode], constants: Mapping[str, Array], outputs: tuple[str, ...]) -> tuple[OnnxNode, ...]:

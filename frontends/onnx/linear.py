@@ -150,7 +150,9 @@ def batch_norm(node: OnnxNode, args: Arguments) -> tuple[Array, Array]:
     if node.integer("training_mode", 0):
         raise ValueError("it was exported in training mode: call eval() first")
     gamma, beta, mean, variance = (given(args, i) for i in range(1, 5))
-    factor = gamma / np.sqrt(variance + node.number("epsilon", 1e-5))
+    # Attributes are float32: the shortest decimal that rounds to one is the number that was written, as 1e-5.
+    epsilon = float(str(np.float32(node.number("epsilon", 1e-5))))
+    factor = gamma / np.sqrt(variance + epsilon)
     return np.asarray(factor), np.asarray(beta - mean * factor)
 
 

@@ -1,5 +1,6 @@
 """``load_onnx``: a spiking network exported to ONNX, to a float network."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,14 @@ from ranvier.frontends.onnx.confirm import confirm
 from ranvier.frontends.onnx.evaluate import evaluate
 from ranvier.frontends.onnx.fit import Fitted, NotLifError, fit
 from ranvier.frontends.onnx.graph import OnnxGraph, read_graph
+from ranvier.frontends.onnx.junctions import separated
 from ranvier.frontends.onnx.model import Array
 from ranvier.frontends.onnx.populations import Describer, Frames, Population, UnsteadyError, chains
 from ranvier.frontends.onnx.readout import choose
+from ranvier.frontends.onnx.shown import COMPARES, Shown, shown_tensors
 from ranvier.frontends.onnx.signal import Signal, concat, constant, of_atom
 from ranvier.frontends.onnx.states import STEPS, pair_states
-from ranvier.frontends.onnx.symbolic import COMPARES, Interpreter
+from ranvier.frontends.onnx.symbolic import Interpreter
 
 LEAST = 3
 ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "Clip", "Max")
@@ -47,7 +50,11 @@ def load_onnx(
     The file may hold the loop over time unrolled, as Scan, or one step whose states are inputs and outputs; ``states``
     then says which output an input continues, where that cannot be seen. Dynamic axes are bound to one (a batch of one
     sample). Neurons are recognised by what they compute, so that a file stripped of its names is read as well; the
-    names of torch modules become the names of layers where they are there. States start at zero in a single step.
+    names of torch modules become the names of layers where they are there (snnTorch's Alpha is known by them alone).
+    States start at zero in a single step. Integrators and linear layers without a threshold are readouts.
+
+    The network is the one that the torch module gives, but for what a file does not hold: a threshold whose spikes
+    nobody takes is not exported, and an exponential that the exporter computes may differ from torch's in one bit.
 
     ``coding`` says what the frames are, 0/1 ``spikes`` or a ``current`` (the default); ``readout`` decides how the
     answer is read. Every import is run beside the file on random frames before it is returned.
@@ -57,7 +64,7 @@ def load_onnx(
     are no leaky integrate-and-fire ones, RV289 outputs, RV290 what was read is not what the file computes, RV291 the
     batch, RV292 the states, RV293 the frames.
     """
-    graph = _timed(path)
+    graph = separated(_timed(path))
     _refuse_conventional(graph)
     interpreter = Interpreter(graph.file)
     run = _single(graph, interpreter, states) if _has_states(graph, states) else _whole(graph, interpreter)
@@ -114,7 +121,7 @@ def _whole(graph: OnnxGraph, interpreter: Interpreter) -> Run:
     if not name:
         raise _no_frames(graph, "the graph has no input")
     env: dict[str, Array | Signal] = {name: of_atom(interpreter.space.make("input", shape, name))}
-    interpreter.run(graph, env)
+    interpreter.run(graph, env, shown_tensors(graph))
     outputs = [(o, _as_signal(env[o])) for o in graph.outputs]
     axes = [a for a in range(len(shape)) if shape[a] > 1 or len(shape) == 1]
     frames = [Frames(shape, a) for a in axes] + [Frames(shape, None)]
@@ -136,13 +143,14 @@ def _single(graph: OnnxGraph, interpreter: Interpreter, given: Mapping[str, str]
     pairs = pair_states(graph, given)
     (name,) = (n for n in graph.inputs if n not in pairs)
     shape = graph.inputs[name]
-    shown = [o for o in graph.outputs if o not in pairs.values()] or list(graph.outputs)
+    answers = Counter(graph.outputs) - Counter(pairs.values())
+    shown = list(answers or dict.fromkeys(graph.outputs))
     held: dict[str, Array | Signal] = {n: constant(np.zeros(graph.inputs[n])) for n in pairs}
     collected: dict[str, list[Signal]] = {o: [] for o in shown}
     for t in range(STEPS):
         frame = interpreter.space.make("input", shape, str(t))
         env: dict[str, Array | Signal] = {name: of_atom(frame), **held}
-        interpreter.run(graph, env)
+        interpreter.run(graph, env, {o: Shown(i) for i, o in enumerate(answers)})
         held = {n: env[o] for n, o in pairs.items()}
         for o in shown:
             collected[o].append(_as_signal(env[o]))

@@ -64,7 +64,8 @@ class OnnxGraph:
     """A graph in execution order: ``nodes`` depend on inputs, everything else is folded into ``constants``.
 
     ``shapes`` has every tensor's shape with dynamic axes bound; ``constants`` are float64, int64 or bool.
-    ``dynamic`` names the axes that were bound: (input, axis) -> name.
+    ``dynamic`` names the axes that were bound: (input, axis) -> name. ``double``: whether the file computes in float64,
+    or else in float32.
     """
 
     file: str
@@ -75,3 +76,4 @@ class OnnxGraph:
     outputs: tuple[str, ...]
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     dynamic: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    double: bool = False

@@ -16,6 +16,7 @@ from ranvier.frontends.onnx.wire import MAX_BYTES, check_size
 MAX_ELEMENTS = 2**24
 MAX_TEXT = 4096
 SCOPES, CLASSES = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"
+DOUBLE = 11
 READABLE = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 16})
 """Tensor types: floats, whole numbers and truth values."""
 
@@ -86,6 +87,7 @@ class _Parser:
         self.file, self.sizes = file, sizes
         self.dynamic: dict[tuple[str, int], str] = {}
         self.problems: list[Diagnostic] = []
+        self.double = False
 
     def graph(self, proto: Any) -> OnnxGraph:
         """The main graph; raises everything that is wrong with its tensors and nodes at once."""
@@ -106,11 +108,13 @@ class _Parser:
                 inputs[_text(value.name)] = self._shape(value) if top else ()
         nodes = tuple(self._node(node) for node in proto.node)
         outputs = tuple(_text(o.name) for o in proto.output)
-        return OnnxGraph(self.file, _text(proto.name), nodes, constants, inputs, outputs, {}, dict(self.dynamic))
+        title, dynamic = _text(proto.name), dict(self.dynamic)
+        return OnnxGraph(self.file, title, nodes, constants, inputs, outputs, {}, dynamic, self.double)
 
     def _shape(self, value: Any) -> Shape:
         sizes = []
         tensor = value.type.tensor_type
+        self.double |= tensor.elem_type == DOUBLE
         if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
             self._problem("RV283", value.name, "the input is no tensor with a known number of axes")
             return ()
@@ -191,6 +195,7 @@ class _Parser:
             return values
         if values.dtype.kind in "iu":
             return values.astype(np.int64)
+        self.double |= values.dtype == np.float64
         numbers = values.astype(np.float64)
         bad = np.flatnonzero(np.isnan(numbers))
         if bad.size:

@@ -9,6 +9,7 @@ import numpy as np
 from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import Shape, size
 from ranvier.frontends.onnx.model import Array
+from ranvier.frontends.onnx.relays import passed_on
 from ranvier.frontends.onnx.signal import Atom, Signal, Space
 
 MAX_DEPTH = 200
@@ -24,6 +25,7 @@ class Population:
     membranes: list[Atom]
     spikes: list[Atom]
     classes: tuple[str, ...] = ()
+    relay: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +94,10 @@ def chains(space: Space, file: str) -> list[Population]:
     """The populations, each with its membranes in order of time."""
     membranes = [a for a in space.atoms if a.kind == "membrane"]
     fired = _fired(space, file)
-    before = {m.base: _before(space, m, file) for m in membranes}
+    before = _all_before(space, membranes, file)
     taken = [b.base for b in before.values() if b is not None]
     if len(set(taken)) != len(taken):
-        raise _odd(file, membranes[0].name, "one membrane is continued in two ways")
+        raise _odd(file, membranes[0], "one membrane is continued in two ways")
     after = {b.base: m for m in membranes if (b := before[m.base]) is not None}
     found: list[Population] = []
     for first in (m for m in membranes if before[m.base] is None):
@@ -104,11 +106,37 @@ def chains(space: Space, file: str) -> list[Population]:
             line.append(following)
         spikes = [fired[m.base] for m in line if m.base in fired]
         if len(spikes) == len(line):
-            scope = first.node.scope[-2] if first.node is not None and len(first.node.scope) > 1 else ""
+            node = line[-1].node  # in the first step an exporter leaves out what it knows of the state
+            scope = node.scope[-2] if node is not None and len(node.scope) > 1 else ""
             taken_names = {p.name for p in found} | {"input"}
-            name = _unique(scope or f"neurons{len(found) + 1}", taken_names)
-            classes = first.node.classes if first.node is not None else ()
-            found.append(Population(name, sample_shape(first.shape), line, spikes, classes))
+            name = _unique(_title(space, line[-1], scope) or f"neurons{len(found) + 1}", taken_names)
+            classes = node.classes if node is not None else ()
+            found.append(Population(name, sample_shape(first.shape), line, spikes, classes, line[-1].relay))
+    return found
+
+
+def _title(space: Space, membrane: Atom, scope: str) -> str:
+    """The module's name; a readout that is nothing but a layer leaves the layer its own."""
+    assert membrane.value is not None
+    (first, *more) = membrane.value.terms
+    atom = space.single(first.factors[0])
+    bare = membrane.silent and not more and atom is not None and atom.kind == "layer"
+    return f"{scope}.membrane" if bare and scope and not membrane.relay else scope
+
+
+def _all_before(space: Space, membranes: Sequence[Atom], file: str) -> dict[int, Atom | None]:
+    """For each membrane, by its base, that of the same population one step before."""
+    found: dict[int, Atom | None] = {}
+    last: dict[Any, Atom] = {}
+    for m in membranes:
+        if m.relay:
+            found[m.base] = last.get(passed_on(space, m, found))
+            last[passed_on(space, m, {})] = m
+        elif m.silent:
+            found[m.base] = last.get(m.digest)
+            last[m.digest] = m
+        else:
+            found[m.base] = _before(space, m, file)
     return found
 
 
@@ -133,7 +161,7 @@ def _fired(space: Space, file: str) -> dict[int, Atom]:
         counts = [a for a in atoms if a.kind == "count"]
         limited = [a for a in counts if a.limit] or counts or atoms
         if len(limited) > 1:
-            raise _odd(file, limited[0].name, "two different thresholds act on one membrane")
+            raise _odd(file, limited[0], "two different thresholds act on one membrane")
         chosen[base] = limited[0]
     return chosen
 
@@ -161,7 +189,7 @@ def _before(space: Space, membrane: Atom, file: str) -> Atom | None:
                     fired[part.of.base] = part.of
     candidates = found or fired
     if len(candidates) > 1:
-        raise _odd(file, membrane.name, "its membrane depends on several membranes")
+        raise _odd(file, membrane, "its membrane depends on several membranes")
     return next(iter(candidates.values()), None)
 
 
@@ -171,10 +199,12 @@ def _same_scope(x: Atom, y: Atom) -> bool:
     )
 
 
-def _odd(file: str, name: str, why: str) -> RanvierError:
+def _odd(file: str, atom: Atom, why: str) -> RanvierError:
+    scope, classes = ((), ()) if atom.node is None else (atom.node.scope[-2:-1], atom.node.classes[-2:-1])
+    place = f"{'.'.join(scope) or atom.name}{f' ({classes[0]})' if classes else ''}"
     return error(
         "RV288",
-        f"{name} of {file}",
+        f"{place} of {file}",
         f"the neuron is none that can be read: {why}.",
         "Use leaky integrate-and-fire neurons (snnTorch Leaky or Synaptic, SpikingJelly IFNode or LIFNode, Norse "
         "LIFCell, Sinabs LIF or IAF), or give the torch module itself.",

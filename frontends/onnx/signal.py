@@ -15,17 +15,22 @@ import numpy as np
 from ranvier.compiler.ir.arrays import Shape, size
 from ranvier.frontends.onnx.model import Array, OnnxNode
 
-AtomKind = Literal["input", "membrane", "spikes", "count", "layer", "lifted", "abs", "floor", "sign", "trunc"]
+AtomKind = Literal[
+    "input", "membrane", "spikes", "count", "layer", "lifted", "abs", "floor", "sign", "trunc", "maximum", "current"
+]
 MAX_TERMS = 6000
 MAX_FACTORS = 4
 ABSENT = -1
+READOUT = b"readout"
 
 
 @dataclass(frozen=True, eq=False)
 class Atom:
     """``size`` elements numbered from ``base``; what else there is depends on its kind.
 
-    ``value``: the polynomial of a membrane, the argument of a layer, what is lifted to 0 (``lifted``: max(value, 0)).
+    ``value``: the polynomial of a membrane or current, the argument of a layer, what is lifted to 0 (``lifted``:
+    max(value, 0)), or what a ``maximum`` is taken of along its first axis. ``digest``: equal for layers that
+    compute the same; what membranes are that no threshold of the file looks at (relays of a layer, or readouts).
     ``of``: the membrane of spikes and counts; ``threshold``, ``strict``, ``limit``: their rule.
     """
 
@@ -40,6 +45,16 @@ class Atom:
     threshold: Array = field(default_factory=lambda: np.zeros(()))
     strict: bool = True
     limit: int = 1
+
+    @property
+    def silent(self) -> bool:
+        """Whether this is a membrane that no threshold of the file looks at."""
+        return self.kind == "membrane" and bool(self.digest)
+
+    @property
+    def relay(self) -> bool:
+        """Whether this is the membrane of a relay, which stands for a maximum of spikes."""
+        return self.silent and not self.digest.startswith(READOUT)
 
     @property
     def elements(self) -> Array:

@@ -1,7 +1,6 @@
 """A graph run on polynomials: thresholds and layers become atoms, everything between them is worked out."""
 
 from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -10,11 +9,16 @@ import numpy as np
 
 from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
+from ranvier.frontends.onnx.alpha import currents
 from ranvier.frontends.onnx.evaluate import FAULTS, impossible, operate, scan_plan
+from ranvier.frontends.onnx.junctions import is_membrane
 from ranvier.frontends.onnx.model import Array, OnnxGraph, OnnxNode
-from ranvier.frontends.onnx.ops import axes_of
+from ranvier.frontends.onnx.ops import axes_of, cast
+from ranvier.frontends.onnx.relays import height_of
 from ranvier.frontends.onnx.shaping import SHAPING
+from ranvier.frontends.onnx.shown import COMPARES, Shown, compared_tensors, last_uses, scanned_tensors
 from ranvier.frontends.onnx.signal import (
+    READOUT,
     Atom,
     Signal,
     Space,
@@ -27,7 +31,6 @@ from ranvier.frontends.onnx.signal import (
     of_atom,
 )
 
-COMPARES = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 ROWS: Mapping[str, int] = {
     "Gemm": 1,
     "MatMul": 1,
@@ -35,8 +38,13 @@ ROWS: Mapping[str, int] = {
     "BatchNormalization": -1,
     "AveragePool": -1,
     "GlobalAveragePool": -1,
+    "MaxPool": -1,
+    "GlobalMaxPool": -1,
 }
 """Layers, with the number of axes of one sample; -1: all but the first."""
+MAXIMA = frozenset({"MaxPool", "GlobalMaxPool"})
+FIXED = frozenset({"membrane", "spikes", "count"})
+FLOAT = 1
 
 Value = Array | Signal
 
@@ -50,12 +58,12 @@ class Interpreter:
     weights: dict[bytes, tuple[Array | None, ...]] = field(default_factory=dict)
     made: dict[tuple[bytes, Shape], Shape] = field(default_factory=dict)
 
-    def run(self, graph: OnnxGraph, env: dict[str, Value]) -> None:
-        """Compute all tensors of ``graph`` into ``env``, which holds its inputs."""
+    def run(self, graph: OnnxGraph, env: dict[str, Value], shown: Mapping[str, Shown]) -> None:
+        """Compute all tensors of ``graph`` into ``env``, which holds its inputs; ``shown`` may be readouts."""
         env.update(graph.constants)
         known = {n for n, v in env.items() if not isinstance(v, Signal)} - graph.inputs.keys() | graph.constants.keys()
-        membranes = _membranes(graph, known)
-        last = _last_uses(graph)
+        membranes, entering = compared_tensors(graph, known), currents(graph)
+        last = last_uses(graph)
         for index, node in enumerate(graph.nodes):
             args = [env[name] if name else None for name in node.inputs]
             try:
@@ -65,7 +73,9 @@ class Interpreter:
             except FAULTS as problem:
                 raise impossible(node, self.file, str(problem) or type(problem).__name__) from None
             for name, value in zip(node.outputs, results, strict=False):
-                env[name] = self._membrane(node, name, value) if name in membranes else value
+                made = self._membrane(node, name, value) if name in membranes else value
+                made = self._current(node, name, made) if name in entering else made
+                env[name] = self._readout(node, name, made, shown[name]) if name in shown else made
             for name in last.get(index, ()):
                 env.pop(name, None)
 
@@ -74,8 +84,12 @@ class Interpreter:
             return self._scan(node, args, env)
         if not any(isinstance(a, Signal) for a in args):
             return operate(node, args, self.file)
+        if node.op == "CastLike" and not isinstance(args[0], Signal):
+            return (cast(args[0], FLOAT),)
         if node.op in COMPARES:
             return (self._compare(node, args),)
+        if node.op in MAXIMA and isinstance(args[0], Signal):
+            return (self._relayed(node, args[0]),)
         if node.op in ROWS:
             return (self._layer(node, args),)
         if node.op in HANDLERS:
@@ -95,7 +109,7 @@ class Interpreter:
             ):
                 inner[name] = _take(value, t, axis)
             inner.update(zip(plan.body.inputs, states, strict=False))
-            self.run(plan.body, inner)
+            self.run(plan.body, inner, scanned_tensors(plan.body, plan.states))
             values = [inner[name] for name in plan.body.outputs]
             states = values[: plan.states]
             for found, value in zip(collected, values[plan.states :], strict=True):
@@ -108,14 +122,52 @@ class Interpreter:
             return value
         if len(value.terms) == 1 and not np.any(value.constant):
             known = self.space.exactly(value.terms[0].factors[0]) if len(value.terms[0].factors) == 1 else None
-            if (
-                known is not None
-                and known.kind in ("membrane", "spikes", "count")
-                and np.all(value.terms[0].coefficient == 1)
-            ):
+            taken = known is not None and not (known.kind == "spikes" and is_membrane(node, name))
+            if known is not None and taken and known.kind in FIXED and np.all(value.terms[0].coefficient == 1):
                 return value
         atom = self.space.make("membrane", value.shape, name, value=value, node=node)
         return of_atom(atom)
+
+    def _current(self, node: OnnxNode, name: str, value: Value) -> Value:
+        if not isinstance(value, Signal) or not value.terms:
+            return value
+        return of_atom(self.space.make("current", value.shape, name, value=value, node=node))
+
+    def _readout(self, node: OnnxNode, name: str, value: Value, shown: Shown) -> Value:
+        """New atoms in place of a tensor that the file returns, a step each, if layers and readouts alone are in it."""
+        if not isinstance(value, Signal) or not value.terms:
+            return value
+        atoms = [a for t in value.terms for f in t.factors for a, _ in self.space.split(f)]
+        if not all(a.kind == "layer" or a.digest.startswith(READOUT) for a in atoms):
+            return value
+        axis, digest = shown.axis, READOUT + bytes([shown.group % 256])
+        steps = [value] if axis is None else [_step(value, t, axis) for t in range(value.shape[axis])]
+        made = [self._silent(node, name, step, digest, np.array(np.inf))[0] for step in steps]
+        if axis is None:
+            return of_atom(made[0])
+        return concat([of_atom(m).moved(lambda a: np.expand_dims(a, axis)) for m in made], axis)
+
+    def _silent(self, node: OnnxNode, name: str, value: Signal, digest: bytes, threshold: Array) -> tuple[Atom, Signal]:
+        """A membrane that no threshold of the file looks at, and its spikes above ``threshold``."""
+        key = None if digest.startswith(READOUT) else tuple(a for t in value.terms for a in t.key)
+        atom = self.space.make("membrane", value.shape, name, key, value=value, node=node, digest=digest)
+        return atom, self._spikes(atom, threshold, strict=True)
+
+    def _relayed(self, node: OnnxNode, value: Signal) -> Signal:
+        """The largest of zeros and ones, times one height, is one where their sum is above 1/2: a relay neuron."""
+        height = height_of(self.space, value)
+        sums = self._layer(node, [value.scaled(np.asarray(1.0 / height))])
+        rows = [sums.moved(lambda a, r=r: a[r : r + 1]) for r in range(sums.shape[0])]  # type: ignore[misc]
+        key = _layer_key(node, [])
+        fired = [self._silent(node, node.outputs[0], r, key, np.array(0.5))[1] if r.terms else r for r in rows]
+        return concat(fired, 0).scaled(np.asarray(height))
+
+    def maximal(self, node: OnnxNode, args: list[Signal]) -> Signal:
+        """The maximum over time of what a readout shows; what it is of is judged there."""
+        axes = _axes(node, args)
+        shape = operate(node, [np.zeros(args[0].shape), *(a.constant for a in args[1:])], self.file)[0].shape
+        value = args[0].moved(lambda a: np.moveaxis(a, axes, range(len(axes))).reshape(-1, *shape))
+        return of_atom(self.space.make("maximum", shape, node.outputs[0], value=value, node=node))
 
     def _compare(self, node: OnnxNode, args: list[Any]) -> Signal:
         """``v > threshold`` with v a membrane; comparisons the other way round are the negation of one."""
@@ -155,6 +207,8 @@ class Interpreter:
             raise TooComplexError("its weights depend on the input")
         if node.op == "Gemm" and node.integer("transA", 0):
             raise TooComplexError("it transposes its input")
+        if not all(np.all(np.isfinite(a)) for a in rest if a is not None):
+            raise ValueError("some of its weights are infinite")
         inner = 1 if ROWS[node.op] == 1 else len(value.shape) - 1
         lead = value.shape[: len(value.shape) - inner]
         flat = value.moved(lambda a: a.reshape(-1, *a.shape[len(lead) :]))
@@ -268,8 +322,7 @@ class Interpreter:
     def reduced(self, node: OnnxNode, args: list[Signal]) -> Signal:
         """Sums and means along axes, as sums of slices."""
         value = args[0]
-        listed = axes_of(node, [None, *(a.constant for a in args[1:])])
-        axes = sorted(a % len(value.shape) for a in (range(len(value.shape)) if listed is None else listed))
+        axes = _axes(node, args)
         total, count = value, 1
         for axis in axes:
             slices = [total.moved(lambda a, i=i, x=axis: np.take(a, [i], x)) for i in range(total.shape[axis])]  # type: ignore[misc]
@@ -284,10 +337,8 @@ class Interpreter:
         """Stacks and concatenations."""
         return concat(args, node.integer("axis", 0))
 
-    def refused(self, node: OnnxNode, _args: list[Signal]) -> Signal:
-        """MaxPool and activations."""
-        if node.op.endswith("MaxPool"):
-            raise TooComplexError("a maximum of spikes is no sum; train with AvgPool or a strided convolution")
+    def refused(self, _node: OnnxNode, _args: list[Signal]) -> Signal:
+        """Activations."""
         raise TooComplexError("it is an activation function, not a spiking neuron")
 
 
@@ -299,7 +350,8 @@ HANDLERS: Mapping[str, Handler] = {
     **dict.fromkeys(("Relu", "Max", "Clip", "Min"), Interpreter.lifted),
     **dict.fromkeys(("Abs", "Sign", "Floor"), Interpreter.rounding),
     **dict.fromkeys(("ReduceSum", "ReduceMean"), Interpreter.reduced),
-    **dict.fromkeys(("MaxPool", "GlobalMaxPool", "Sigmoid", "Tanh", "Exp", "Softmax"), Interpreter.refused),
+    **dict.fromkeys(("Sigmoid", "Tanh", "Exp", "Softmax"), Interpreter.refused),
+    "ReduceMax": Interpreter.maximal,
     "Where": Interpreter.where,
     "Concat": Interpreter.joined,
 }
@@ -311,8 +363,19 @@ def _signal(value: Any) -> Signal:
 
 def _take(value: Value, t: int, axis: int) -> Value:
     if isinstance(value, Signal):
-        return value.moved(lambda a: np.take(a, t, axis))
+        return _step(value, t, axis)
     return np.asarray(np.take(value, t, axis))
+
+
+def _axes(node: OnnxNode, args: list[Signal]) -> list[int]:
+    """The axes that are reduced; all of them where none are given."""
+    count = len(args[0].shape)
+    listed = axes_of(node, [None, *(a.constant for a in args[1:])])
+    return sorted(a % count for a in (range(count) if listed is None else listed))
+
+
+def _step(value: Signal, t: int, axis: int) -> Signal:
+    return value.moved(lambda a: np.take(a, t, axis))
 
 
 def _layer_key(node: OnnxNode, rest: list[Any]) -> bytes:
@@ -321,42 +384,6 @@ def _layer_key(node: OnnxNode, rest: list[Any]) -> bytes:
     for array in rest:
         made.update(b"-" if array is None else repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
     return made.digest()
-
-
-def _membranes(graph: OnnxGraph, known: AbstractSet[str]) -> set[str]:
-    """The tensors that thresholds look at: v in ``v > c``, ``v - c > 0`` and ``floor(abs(v / c))``, c constant."""
-    makers = {name: node for node in graph.nodes for name in node.outputs}
-    found = set()
-    for node in graph.nodes:
-        if node.op in COMPARES:
-            passed: tuple[str, ...] = ("Sub",)
-        elif node.op in ("Floor", "Sign", "Abs"):
-            passed = ("Div", "Abs")
-        else:
-            continue
-        for name in node.inputs:
-            tensor = name
-            while (maker := makers.get(tensor)) is not None and maker.op in passed:
-                if len(maker.inputs) > 1 and maker.inputs[1] not in known:
-                    break
-                tensor = maker.inputs[0]
-                passed = tuple(op for op in passed if op != maker.op)
-            if tensor in makers:
-                found.add(tensor)
-    return found
-
-
-def _last_uses(graph: OnnxGraph) -> dict[int, list[str]]:
-    """The tensors that nothing needs after a node, by the node's position."""
-    last: dict[str, int] = {}
-    for index, node in enumerate(graph.nodes):
-        for name in (*node.inputs, *node.outputs):
-            last[name] = index
-    freed: dict[int, list[str]] = {}
-    for name, index in last.items():
-        if name and name not in graph.outputs and name not in graph.constants:
-            freed.setdefault(index, []).append(name)
-    return freed
 
 
 def _unread(node: OnnxNode, file: str, why: str) -> RanvierError:

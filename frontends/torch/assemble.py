@@ -33,7 +33,7 @@ def assemble(folded: Folded, source: Input, readout: str) -> tuple[Graph, tuple[
     reached = _reaching(folded, readout)
     for name in reached:
         population = folded.populations[name]
-        graph.nodes[name] = Neurons(name, population.shape, population.described.model)
+        graph.nodes[name] = Neurons(name, population.shape, population.described.model, population.described.scale)
     for name in reached:
         _connect(graph, folded.populations[name].inputs[-1], name)
         _recur(graph, folded.populations[name])

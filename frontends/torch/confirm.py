@@ -21,8 +21,8 @@ from ranvier.compiler.ir.interpret import step as run_step
 from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Reshape, Scale, Sparse
 from ranvier.compiler.ir.models import Realised, realised
 from ranvier.compiler.ir.network import Input, Network, Neurons
-from ranvier.compiler.ir.neurons import AdaptiveLif, Lif
-from ranvier.frontends.torch.adapters import Adapter, Described, Spiking
+from ranvier.compiler.ir.neurons import AdaptiveLif, Lif, RegisterLif
+from ranvier.frontends.torch.adapters import Adapter, Described
 from ranvier.frontends.torch.capture import tensors
 from ranvier.frontends.torch.isolate import forget, undisturbed
 from ranvier.frontends.torch.populations import Population
@@ -30,13 +30,15 @@ from ranvier.frontends.torch.probe import differences
 from ranvier.frontends.torch.sequences import played
 
 TOLERANCE = 1e-4
+UNIT = 64
+"""Membrane units of an integer that arrives."""
 PROBE_STEPS = 48
 PROBE_SEED = 7
 Array = NDArray[np.float64]
 
 
 @dataclass(eq=False)
-class _Replay:
+class Replay:
     """The network's linear part on recorded frames and spikes: (batch, size) float64 per node and step."""
 
     network: Network
@@ -61,7 +63,7 @@ class _Replay:
         if isinstance(node, Input):
             return self.frames[min(step, len(self.frames) - 1)]
         if source in self.spikes:
-            return self.spikes[source][step]
+            return np.nan_to_num(self.spikes[source][step])
         if (source, step) not in self.known:
             arriving = self.into(source, step)
             self.known[source, step] = _relayed(node, arriving) if isinstance(node, Neurons) else apply(node, arriving)
@@ -73,14 +75,15 @@ def confirm_network(
     frames: Sequence[torch.Tensor],
     populations: Mapping[str, Population],
     inner: Mapping[str, tuple[str, ...]],
-) -> None:
+) -> Replay:
     """Every weighted input and every spike of the recording, computed again; ``frames`` (batch, ...) per step."""
-    spikes = {name: [_unit(p, i) for i in range(len(p.events))] for name, p in populations.items()}
-    replay = _Replay(network, [_rows(f) for f in frames], spikes)
+    called = {name: p for name, p in populations.items() if p.events}
+    spikes = {name: sent(p.described, [_unit(p, i) for i in range(len(p.events))]) for name, p in called.items()}
+    replay = Replay(network, [_rows(f) for f in frames], spikes)
     for neurons in network.populations:
-        if neurons.name not in populations:
+        if neurons.name not in called:
             continue
-        population = populations[neurons.name]
+        population = called[neurons.name]
         currents = []
         for step, event in enumerate(population.events):
             mine = replay.into(neurons.name, step, inner[neurons.name])
@@ -90,6 +93,7 @@ def confirm_network(
             currents.append(seen + recurrent)
         if not agrees(population.described, currents, spikes[neurons.name]):
             raise _drift(neurons.name)
+    return replay
 
 
 def _relayed(node: Neurons, arriving: Array) -> Array:
@@ -119,7 +123,7 @@ def _drift(name: str, told: Sequence[str] = ()) -> Exception:
         name,
         f"the live module does not fire as its adapter says for this class and these options.{found}",
         "Use the version of the framework that the adapter is written for (snnTorch 1.0, SpikingJelly 2.0, Norse 1.1, "
-        "Sinabs 3.1, Rockpool 3.1). A state changed between steps has the same effect.",
+        "Sinabs 3.1, Rockpool 3.1, lava-dl 0.6). A state changed between steps has the same effect.",
     )
 
 
@@ -127,22 +131,19 @@ def confirm_neuron(module: nn.Module, rules: Adapter, population: Population) ->
     """The live module and its canonical form on random, strong, negative and impulse input."""
     described, shape, dtype = population.described, population.shape, population.events[0].seen[0].dtype
     entry = described.entry
-    shape = shape if entry is None else (entry.in_size,)
-    weight = 1.0 if described.silent else float(np.max(np.abs(described.model.threshold))) or 1.0
-    random = np.random.default_rng(PROBE_SEED)
+    shape = shape if entry is None else tuple(population.events[0].seen[0].shape[1:])
     forget(module)
-    gain = float(np.min(np.abs(described.model.gain)))
-    drives = [_drive(random, step, size(shape)) * weight / gain for step in range(PROBE_STEPS)]
-    frames = torch.from_numpy(np.array(drives)).to(dtype).reshape(PROBE_STEPS, 1, *shape)
+    drives = _drives(described, shape)
+    frames = torch.from_numpy(drives).to(dtype).reshape(PROBE_STEPS, 1, *shape)
     with undisturbed(module):
         shown = played(module, rules, frames)
     forget(module)
-    fired = [_shown(described, row) for row in shown]
+    fired = sent(described, [_shown(described, row) for row in shown])
     currents, last = [], np.zeros((1, size(population.shape)))
     for x, now in zip(frames, fired, strict=True):
         extra = [apply(op, last) for op in (described.recurrent, described.feedback) if op is not None]
         currents.append(_entering(described, x) + sum(extra, np.zeros_like(last)))
-        last = now
+        last = np.nan_to_num(now)
     told = differences(module, rules, population)
     if not agrees(described, currents, fired):
         raise _drift(population.name, told)
@@ -155,6 +156,21 @@ def confirm_neuron(module: nn.Module, rules: Adapter, population: Population) ->
         )
 
 
+def _drives(described: Described, shape: Shape) -> Array:
+    """What a neuron is asked with, (steps, 1, inputs); spikes where it gets spikes and answers in integers."""
+    random, model = np.random.default_rng(PROBE_SEED), described.model
+    if isinstance(model, RegisterLif) and described.entry is not None:
+        rates = np.repeat([0.1, 0.9, 0.0, 0.5], PROBE_STEPS // 4)
+        return (random.random((PROBE_STEPS, 1, size(shape))) < rates[:, None, None]).astype(np.float64)
+    weight = 1.0 if described.silent else float(np.max(np.abs(model.threshold))) or 1.0
+    if isinstance(model, RegisterLif):
+        unit = UNIT / described.scale
+        drives = [_drive(random, step, size(shape)) * weight / described.scale for step in range(PROBE_STEPS)]
+        return np.rint(np.array(drives) / unit) * unit
+    gain = float(np.min(np.abs(model.gain)))
+    return np.array([_drive(random, step, size(shape)) * weight / gain for step in range(PROBE_STEPS)])
+
+
 def _drive(random: np.random.Generator, step: int, width: int) -> Array:
     """Input in units of the threshold: weak, strong, an impulse and silence, negative."""
     phase = step // 12
@@ -165,6 +181,8 @@ def _drive(random: np.random.Generator, step: int, width: int) -> Array:
 
 def agrees(described: Described, currents: Sequence[Array], shown: Sequence[Array]) -> bool:
     """Whether the model driven by ``currents`` gives what the module has ``shown``: spikes, or its membrane."""
+    if isinstance(described.model, RegisterLif):
+        return _equal(described, currents, shown)
     if not described.silent:
         return agree(described.model, currents, shown)
     form = realised(described.model)
@@ -177,11 +195,30 @@ def agrees(described: Described, currents: Sequence[Array], shown: Sequence[Arra
     return True
 
 
+def _equal(described: Described, currents: Sequence[Array], shown: Sequence[Array]) -> bool:
+    """Whether registers driven by integers do exactly what the module has shown (not a number: not shown).
+
+    A neuron is followed up to its first overflow: the module has wider registers.
+    """
+    form = realised(described.model)
+    followed = np.ones(currents[0].shape, dtype=bool)
+    states: Any = {n: np.broadcast_to(np.asarray(v, np.int64), currents[0].shape) for n, v in form.initial.items()}
+    for current, seen in zip(currents, shown, strict=True):
+        result = run_step(form.program, states, form.params, np.rint(current).astype(np.int64))
+        mine = result.membrane / described.scale if described.silent else result.spikes
+        for changed in result.overflows.values():
+            followed &= ~changed
+        if np.any((mine != seen) & ~np.isnan(seen) & followed):
+            return False
+        states = result.states
+    return True
+
+
 def _begin(form: Realised, shape: Shape) -> Any:
     return {name: np.broadcast_to(np.asarray(value, np.float64), shape) for name, value in form.initial.items()}
 
 
-def agree(model: Spiking, currents: Sequence[Array], spikes: Sequence[Array]) -> bool:
+def agree(model: Lif | AdaptiveLif, currents: Sequence[Array], spikes: Sequence[Array]) -> bool:
     """Whether ``model`` driven by ``currents`` fires as ``spikes`` says, up to rounding at the firing level.
 
     A neuron is followed up to its first difference: after a benign one its reset differs as well.
@@ -200,12 +237,13 @@ def agree(model: Spiking, currents: Sequence[Array], spikes: Sequence[Array]) ->
     return True
 
 
-def _near(model: Spiking, before: Any, membrane: Array) -> NDArray[np.bool_]:
+def _near(model: Lif | AdaptiveLif, before: Any, membrane: Array) -> NDArray[np.bool_]:
     """Where a firing level is within rounding of ``membrane``; ``before`` are the states before the step."""
     within = TOLERANCE * np.maximum(np.maximum(1.0, np.abs(model.threshold)), np.abs(membrane))
     if isinstance(model, AdaptiveLif):
-        risen = before["z"] + before.get("r", 0.0)
-        return np.asarray(np.abs(membrane - model.threshold - risen) < within)
+        level = model.threshold + before["z"] + before.get("r", 0.0)
+        times = np.maximum(np.round(membrane / level), 1) if model.max_spikes != 1 else 1.0
+        return np.asarray(np.abs(membrane - times * level) < within)
     levels = np.maximum(np.round(membrane / model.threshold), 1) if model.max_spikes != 1 else 1.0
     near = np.abs(membrane - levels * model.threshold) < within
     if model.late_guard:
@@ -261,6 +299,18 @@ def _unit(population: Population, step: int) -> Array:
     return _shown(population.described, event.seen[len(event.seen) - results])
 
 
+def sent(described: Described, shown: list[Array]) -> list[Array]:
+    """What was sent in each step, from what was shown: not a number where that would have been shown after the end."""
+    if described.late is None:
+        return shown
+    seen, width = np.stack(shown), shown[0].shape[1]
+    late, sent = np.broadcast_to(described.late, (width,)), np.full(np.stack(shown).shape, np.nan)
+    for delay in np.unique(late):
+        mine = late == delay
+        sent[: len(seen) - delay, :, mine] = seen[delay:, :, mine]
+    return list(sent)
+
+
 def _shown(described: Described, result: torch.Tensor) -> Array:
     """Rows of a module's first result: spikes with amplitude one, or the membrane."""
     rows = _rows(result)
@@ -274,7 +324,9 @@ def _shown(described: Described, result: torch.Tensor) -> Array:
 
 def _entering(described: Described, x: torch.Tensor) -> Array:
     """Rows of what a module gets, behind the weights that it has inside."""
-    return _rows(x) if described.entry is None else apply(described.entry, _rows(x))
+    if described.entry is not None:
+        return apply(described.entry, _rows(x))
+    return _rows(x) * (described.scale / UNIT if described.scale else 1.0)
 
 
 def _rows(tensor: torch.Tensor) -> Array:

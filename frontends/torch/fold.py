@@ -11,6 +11,7 @@ from torch import nn
 
 from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import FloatArray, Shape, size
+from ranvier.compiler.ir.compose import selection
 from ranvier.compiler.ir.network import Note
 from ranvier.frontends.torch import layers, layout, leaves, pooling
 from ranvier.frontends.torch.adapters import Adapter
@@ -23,8 +24,8 @@ from ranvier.frontends.torch.leaves import adapter
 from ranvier.frontends.torch.operations import Operations, chain
 from ranvier.frontends.torch.populations import INPUT, Folded, Population, check_steady, count_steps
 from ranvier.frontends.torch.problems import mixes, not_linear
-from ranvier.frontends.torch.sequences import sequence_frames, split, steps_of_call
-from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Meaning, Opaque, Output, Value
+from ranvier.frontends.torch.sequences import axes_of, features_of, sequence_frames, split, steps_of_call
+from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Meaning, Opaque, Output, Value, add
 
 SHOWN: Mapping[str, Output] = {"spk": "spikes", "mem": "membrane", "syn": "current"}
 READS = frozenset({"item", "tolist", "numpy", "bool", "float", "int"})
@@ -126,12 +127,13 @@ class _Reader:
         if path in leaves.RESHAPES:
             if isinstance(value, torch.Tensor):
                 return next(tensors(event.out))
-            return layout.reshape(self.ops, value, tuple(event.out.shape), name, event.site)
+            return layout.reshape(self.ops, value, tuple(next(tensors(event.out)).shape), name, event.site)
         if isinstance(value, torch.Tensor):
             shape = (module.in_features,) if isinstance(module, nn.Linear) else tuple(value.shape[1:])
             value = Value((Fixed(value, shape),), "B" + "F" * len(shape))
-        lead = value.axes.rstrip("F")
-        if "F" in lead or not leaves.takes(module, lead):
+        behind = "T" if value.axes.endswith("FT") else ""
+        lead = value.axes.removesuffix(behind).rstrip("F")
+        if "F" in lead or not leaves.takes(module, lead, behind):
             raise mixes(event.site, f"{name} on a tensor with axes other than (batch, features)")
         factor = 1.0
         if path in pooling.LAYERS:
@@ -139,7 +141,7 @@ class _Reader:
         known = pooling.LAYERS if path in pooling.LAYERS else {**layers.LAYERS, **leaves.OWN_LAYERS}
         made = self.ops.once((name, value.shape), lambda: known[path](module, name, value.shape))
         frames = tuple(chain(made, frame) for frame in value.frames)
-        return pooling.rescaled(self.ops, Value(frames, lead + "F" * len(frames[0].shape)), factor, name)
+        return pooling.rescaled(self.ops, Value(frames, lead + "F" * len(frames[0].shape) + behind), factor, name)
 
     def _function(self, event: Event) -> tuple[Meaning, ...]:
         name = short_name(event.name)
@@ -197,7 +199,7 @@ class _Reader:
         if isinstance(value, Opaque):
             raise value.error
         letters = rules.sequence(module)
-        shape = tuple(arguments[0].shape[len(letters) if letters in ("TB", "BT") else 1 :])
+        shape = features_of(letters, tuple(arguments[0].shape))
         population = self.populations.get(name)
         if population is None:
             described = rules.describe(module, name, shape)
@@ -213,7 +215,8 @@ class _Reader:
         frames = sequence_frames(value, shape, letters, event, steps)
         parts = split(event, letters, steps)
         results = [self._step(part, population, rules, f)[0] for part, f in zip(parts, frames, strict=True)]
-        return (Value(tuple(r.frames[0] for r in results), letters + "F" * len(population.shape)),)
+        shown = _late(tuple(r.frames[0] for r in results), population)
+        return (Value(shown, axes_of(letters, len(population.shape))),)
 
     def _step(self, event: Event, population: Population, rules: Adapter, frame: Expr) -> tuple[Value, ...]:
         """One step of a neuron: its input is noted, its results are its own."""
@@ -279,6 +282,20 @@ def _frame(value: Value | torch.Tensor, shape: Shape, event: Event) -> Expr:
     return value.frames[0]
 
 
+def _late(frames: tuple[Expr, ...], population: Population) -> tuple[Expr, ...]:
+    """What a neuron shows in each step of a sequence, where each element comes late by a delay of its own."""
+    late, shape = population.described.late, population.shape
+    if late is None:
+        return frames
+    steps = np.broadcast_to(late, (size(shape),))
+    delays = [int(d) for d in np.unique(steps)]
+    masks = {d: () if len(delays) == 1 else (selection(f"{population.name}.by{d}", steps == d, shape),) for d in delays}
+    before = Fixed(torch.zeros(()), shape)
+    return tuple(
+        add(tuple(chain(masks[d], frames[t - d]) if t >= d else before for d in delays)) for t in range(len(frames))
+    )
+
+
 def _opened(value: Any) -> list[torch.Tensor | None]:
     return [part for item in value for part in _opened(item)] if isinstance(value, tuple) else [value]
 
@@ -299,7 +316,8 @@ def _check_state(event: Event, population: Population, state: str, value: Meanin
     """A state that is passed must be the neuron's start before the first step, its own result afterwards."""
     name, step = population.name, len(population.events)
     if step == 0:
-        start = population.described.model.initial if state == "mem" else np.array(0.0)
+        start = getattr(population.described.model, "initial", 0.0) if state == "mem" else 0.0
+        start = np.asarray(start)
         if _starts(value, start, population.shape):
             return
         raise error(

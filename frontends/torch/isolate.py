@@ -18,6 +18,7 @@ STATES = {
     "sinabs": ("v_mem", "i_syn", "b"),
     "rockpool": ("vmem", "isyn", "spikes"),
 }
+KEPT = ("current_state", "voltage_state", "spike_state")
 OWN_COPY = "sinabs.layers.stateful_layer.StatefulLayer"
 SHARED_LIST = "snntorch._neurons.neurons.SpikingNeuron"
 
@@ -87,11 +88,24 @@ def forget(module: nn.Module) -> None:
     roots = {base.__module__.partition(".")[0] for base in type(module).__mro__}
     if "spikingjelly" in roots and isinstance(getattr(module, "_memories_rv", None), dict):
         live.reset()
+    if "lava" in roots:
+        for inner in parts(module):
+            _forget_sequence(inner)
     for root in roots & set(STATES):
         for name in STATES[root]:
             state = module._buffers.get(name)
             if state is not None and (root != "snntorch" or name in module._non_persistent_buffers_set):
                 module._buffers[name] = torch.zeros_like(state) if root == "rockpool" else state.new_zeros(0)
+
+
+def _forget_sequence(module: nn.Module) -> None:
+    """SLAYER: a neuron's states start as one zero, and a block keeps the last spikes of a call."""
+    for name in KEPT:
+        if name in module._buffers:
+            module._buffers[name] = torch.zeros(1)
+    if hasattr(module, "delay_buffer"):
+        live: Any = module
+        live.delay_buffer = None
 
 
 @contextmanager

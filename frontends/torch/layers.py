@@ -226,8 +226,8 @@ def refusal(module: nn.Module, name: str, path: str) -> RanvierError | None:
         name,
         f"{kind} has no counterpart in a network of spikes and weighted sums.",
         "Supported are Linear, Conv1d, Conv2d, their transposes, average pooling, max pooling of spikes, BatchNorm1d, "
-        "BatchNorm2d, Flatten, Dropout, Identity and snnTorch's Leaky, Synaptic, RLeaky, RSynaptic, Lapicque; replace "
-        "the layer and train again.",
+        "BatchNorm2d, Flatten, Dropout, Identity, and the neurons of snnTorch, SpikingJelly, Norse, Sinabs, Rockpool "
+        "and SLAYER that docs/support.md lists; replace the layer and train again.",
     )
 
 

@@ -17,6 +17,9 @@ REGROUPED = {"TB": ("TB", "M"), "BT": ("BT", "N"), "M": ("M", "TB"), "N": ("N", 
 def reshape(ops: Operations, value: Value, out: Shape, name: str, site: Site) -> Value:
     """Any view, flatten, unflatten or squeeze: the axes before the features stay, merge or part."""
     lead = value.axes.rstrip("F")
+    if lead.endswith("FT") and out[-1] == len(value.frames):
+        inner = reshape(ops, Value(value.frames, lead[:-1]), out[:-1], name, site)
+        return Value(inner.frames, inner.axes + "T")
     if "F" in lead:
         raise mixes(site, f"a reshape of a tensor with axes {_spelled(value.axes)}")
     bare = lead.replace("U", "")

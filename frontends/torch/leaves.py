@@ -7,7 +7,7 @@ from torch import nn
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.linear import Linear
-from ranvier.frontends.torch import layers, norse, rockpool, sinabs, snntorch, spikingjelly
+from ranvier.frontends.torch import layers, norse, rockpool, sinabs, slayer, snntorch, spikingjelly
 from ranvier.frontends.torch.adapters import Adapter
 from ranvier.frontends.torch.capture import Kind, Trace
 from ranvier.frontends.torch.isolate import class_path
@@ -20,6 +20,7 @@ NEURONS: Mapping[str, Adapter] = {
     **sinabs.TABLE,
     **rockpool.TABLE,
     **norse.TABLE,
+    **slayer.TABLE,
 }
 BASES = frozenset(
     {
@@ -29,22 +30,28 @@ BASES = frozenset(
     }
 )
 SAME_LAYERS: Mapping[str, str] = spikingjelly.LAYERS
-OWN_LAYERS: Mapping[str, Callable[[nn.Module, str, Shape], tuple[Linear, ...]]] = {**sinabs.LAYERS, **rockpool.LAYERS}
-RESHAPES = layers.RESHAPES | sinabs.RESHAPES
+OWN_LAYERS: Mapping[str, Callable[[nn.Module, str, Shape], tuple[Linear, ...]]] = {
+    **sinabs.LAYERS,
+    **rockpool.LAYERS,
+    **slayer.LAYERS,
+}
+RESHAPES = layers.RESHAPES | sinabs.RESHAPES | slayer.RESHAPES
 PARTLY: Mapping[str, tuple[tuple[str, ...], Callable[[str, str], RanvierError]]] = {
     "spikingjelly": (spikingjelly.TRANSPARENT, spikingjelly.refusal),
     "sinabs": (sinabs.TRANSPARENT, sinabs.refusal),
     "rockpool": (rockpool.TRANSPARENT, rockpool.refusal),
     "norse": (norse.TRANSPARENT, norse.refusal),
+    "lava": ((), slayer.refusal),
 }
-FOREIGN = {"lava": "lava-dl", "bindsnet": "BindsNET"}
+FOREIGN = {"bindsnet": "BindsNET"}
 
 
 def kind(module: nn.Module) -> Kind:
     """Whether a module is taken as a neuron, as a layer, or looked into."""
     if registered(type(module)) or class_path(type(module)) in NEURONS:
         return "neuron"
-    own = class_path(type(module)) in {*SAME_LAYERS, *OWN_LAYERS, *RESHAPES}
+    path = class_path(type(module))
+    own = path in {*SAME_LAYERS, *OWN_LAYERS, *RESHAPES} or path.startswith(slayer.ROOT)
     return "layer" if own or is_layer(module) or _unknown_neuron(module) else "function"
 
 
@@ -54,8 +61,10 @@ def layer_path(module: nn.Module) -> str:
     return SAME_LAYERS.get(path, path)
 
 
-def takes(module: nn.Module, lead: str) -> bool:
-    """Whether a layer works on every frame of a tensor with these axes before the features."""
+def takes(module: nn.Module, lead: str, behind: str = "") -> bool:
+    """Whether a layer works on every frame of a tensor with these axes before and ``behind`` the features."""
+    if behind or layer_path(module) in slayer.LAYERS:
+        return lead == "B" and behind == "T" and layer_path(module) in slayer.LAYERS
     if isinstance(module, nn.Linear) or layer_path(module) in rockpool.LAYERS:
         return True
     return len(lead) == (2 if getattr(module, "step_mode", "s") == "m" else 1)
@@ -105,7 +114,7 @@ def _refused_part(module: nn.Module, path: str, name: str) -> Iterator[Diagnosti
 
 def _refused_neuron(module: nn.Module, name: str) -> Diagnostic:
     parent = next((c for c in type(module).__mro__[1:] if class_path(c) in NEURONS), None)
-    kind_name = type(module).__name__
+    kind_name, path = type(module).__name__, class_path(type(module))
     if parent is not None:
         return Diagnostic(
             "RV191",
@@ -117,8 +126,16 @@ def _refused_neuron(module: nn.Module, name: str) -> Diagnostic:
         "RV192",
         name,
         f"there is no adapter for the neuron {kind_name}.",
-        "Use one of snntorch's Leaky, Synaptic, RLeaky, RSynaptic, Lapicque and train again.",
+        f"Use one of {_known(path)} and train again, or describe the class with ranvier.register_neuron.",
     )
+
+
+def _known(path: str) -> str:
+    """The neurons with an adapter of the framework that ``path`` is of; of snnTorch where it is the user's own."""
+    root = path.partition(".")[0]
+    table = next((t for t in (spikingjelly.TABLE, sinabs.TABLE) if any(p.startswith(f"{root}.") for p in t)), None)
+    listed = dict.fromkeys(p.rpartition(".")[2] for p in table or snntorch.TABLE)
+    return f"{'snnTorch' if table is None else root}'s {', '.join(listed)}"
 
 
 def _spelled(cls: type) -> str:

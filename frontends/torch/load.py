@@ -12,16 +12,18 @@ from torch import nn
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.network import Coding, Input, Network, Note, ReadoutKind
+from ranvier.frontends.torch import slayer
 from ranvier.frontends.torch.assemble import assemble
 from ranvier.frontends.torch.capture import Event, Trace, record
 from ranvier.frontends.torch.confirm import confirm_network, confirm_neuron
+from ranvier.frontends.torch.decoders import confirm_decoder, with_decoders
 from ranvier.frontends.torch.fold import fold
 from ranvier.frontends.torch.handwritten import comparisons
 from ranvier.frontends.torch.isolate import unwrap
 from ranvier.frontends.torch.leaves import adapter, kind, refusals
 from ranvier.frontends.torch.pooling import check_pooled_inputs
 from ranvier.frontends.torch.populations import INPUT, Folded
-from ranvier.frontends.torch.readout import choose
+from ranvier.frontends.torch.readout import choose, in_time
 from ranvier.frontends.torch.sequences import steps_of_call
 from ranvier.frontends.torch.values import Leaf, Value
 
@@ -100,27 +102,36 @@ def load_torch(
 
     In every case the network's input is one frame per step. ``coding`` says whether frames are ``spikes`` (0 or
     1) or ``current`` (any number); without it, a sequence of zeros and ones counts as spikes. ``readout``
-    overrides how the last layer is read. The module, its states and all random generators stay untouched.
+    overrides how the last layer is read; a layer without neurons behind it is read as the membrane of the population
+    ``<layer>.membrane``, which keeps nothing and never fires. The module, its states and all random generators stay
+    untouched.
 
     Errors: ``RanvierError`` with diagnostics RV180 to RV225, naming layer or source line.
     """
     module = unwrap(module)
+    undrawn = [d for name, part in nn.Module.named_modules(module) for d in slayer.undrawn(part, name or "the module")]
+    if undrawn:
+        raise RanvierError(undrawn)
     tensor = _sample(sample)
     reading, trace, folded = _understood(module, tensor, steps)
     source = Input(INPUT, reading.shape(tensor), coding or _coding(reading, tensor))
     _check_coding(coding, tensor)
-    chosen, notes = choose(folded, readout)
+    _check_integers(source, folded)
+    folded = with_decoders(folded)
+    chosen, notes, late = choose(folded, readout)
     graph, dropped = assemble(folded, source, chosen.node)
+    dropped = tuple(name for name in dropped if folded.populations[name].events)
     notes += (*folded.notes, *_notes(reading, source, coding, dropped))
     title = name or type(module).__name__
     network = Network(title, tuple(graph.nodes.values()), tuple(graph.edges), chosen, notes)
     check_pooled_inputs(network)
-    calls = {p: folded.populations[p].events[0] for p in graph.inner}
+    calls = {p: folded.populations[p].events[0] for p in graph.inner if folded.populations[p].events}
     modules = {p: trace.modules[event.name] for p, event in calls.items() if event.kind == "neuron"}
     for key, live in modules.items():
         confirm_neuron(live, adapter(live), folded.populations[key])
-    confirm_network(network, reading.frames(trace.inputs), folded.populations, graph.inner)
-    return network
+    replay = confirm_network(network, reading.frames(trace.inputs), folded.populations, graph.inner)
+    confirm_decoder(network, replay, folded, trace.outputs)
+    return in_time(network, late)
 
 
 def _sample(sample: Any) -> torch.Tensor:
@@ -288,6 +299,18 @@ def _check_coding(coding: Coding | None, sample: torch.Tensor) -> None:
             f"coding='spikes' was asked for, but the sample has values from {float(sample.min()):g} to "
             f"{float(sample.max()):g}.",
             "Use coding='current', or give a sample of zeros and ones.",
+        )
+
+
+def _check_integers(source: Input, folded: Folded) -> None:
+    """Refuse real numbers as the input of neurons that count in integers."""
+    counting = [p.name for p in folded.populations.values() if p.described.scale]
+    if counting and source.coding != "spikes":
+        raise error(
+            "RV243",
+            counting[0],
+            "SLAYER's neurons compute in integers, but what enters are real numbers, which they round on their own.",
+            "Give a sample of spikes (zeros and ones), or export the network with its input block to a .net file.",
         )
 
 

@@ -17,7 +17,10 @@ FEW = 6
 
 @dataclass(eq=False)
 class Population:
-    """A neuron module and its calls: ``inputs`` are the expressions of its weighted input, step by step."""
+    """A neuron module and its calls: ``inputs`` are the expressions of its weighted input, step by step.
+
+    A layer that is read out has no calls of a neuron, and one expression, that of the last step.
+    """
 
     name: str
     shape: Shape
@@ -72,7 +75,7 @@ def check_steady(population: Population, steps: int) -> None:
             steps=steps,
         )
     for step, expr in enumerate(population.inputs[:-1]):
-        if not _alike(expr, last, steps - 1 - step):
+        if not alike(expr, last, steps - 1 - step):
             raise error(
                 "RV200",
                 str(population.events[step].site),
@@ -83,7 +86,7 @@ def check_steady(population: Population, steps: int) -> None:
             )
 
 
-def _alike(early: Expr, late: Expr, shift: int) -> bool:
+def alike(early: Expr, late: Expr, shift: int) -> bool:
     """Expressions that grow with every step, until they are too deep to compare, are not alike."""
     try:
         return matches(early, late, shift)

@@ -1,16 +1,15 @@
 """What a module returns, as a readout: spike counts, or a membrane over time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from ranvier.compiler.diagnostics import RanvierError, error
-from ranvier.compiler.ir.linear import Reshape, Scale
-from ranvier.compiler.ir.network import Note, Readout, ReadoutKind
+from ranvier.compiler.ir.network import Edge, Network, Note, Readout, ReadoutKind
 from ranvier.frontends.torch.populations import Folded
-from ranvier.frontends.torch.values import Apply, Expr, Leaf, Opaque, Output, Reduced, Sum, Value
+from ranvier.frontends.torch.values import Expr, Fixed, Leaf, Opaque, Output, Reduced, Sum, Value, bare, present
 
 How = Literal["sequence", "sum", "max", "last"]
 KINDS: dict[tuple[Output, How], ReadoutKind] = {
@@ -24,16 +23,17 @@ KINDS: dict[tuple[Output, How], ReadoutKind] = {
 
 @dataclass(frozen=True)
 class Shown:
-    """One returned tensor understood: what of which population, and how over time."""
+    """One returned tensor understood: what of which population, how over time, and by how many steps it comes late."""
 
     source: str
     output: Output
     how: How
+    late: int = 0
 
 
-def choose(folded: Folded, asked: ReadoutKind | None) -> tuple[Readout, tuple[Note, ...]]:
-    """The readout of what the module returns; ``asked`` decides between spikes and membranes."""
-    shown = list(dict.fromkeys(_shown(folded)))
+def choose(folded: Folded, asked: ReadoutKind | None) -> tuple[Readout, tuple[Note, ...], int]:
+    """The readout of what the module returns, and how late that comes; ``asked``: spikes or membranes."""
+    shown = [s for s in dict.fromkeys(_shown(folded)) if s.late in (0, _lateness(folded, s.source))]
     readable = [s for s in shown if (s.output, s.how) in KINDS]
     first = next((s for s in readable if s.output == "spikes"), readable[0] if readable else None)
     if asked is not None and shown:
@@ -45,7 +45,8 @@ def choose(folded: Folded, asked: ReadoutKind | None) -> tuple[Readout, tuple[No
         raise error(
             "RV221",
             shown[0].source,
-            "the module returns membranes of all steps: whether their last, largest or sum decides cannot be seen.",
+            "the module returns membranes, or what a layer gives, in all steps: whether their last, largest or sum "
+            "decides cannot be seen.",
             "Say readout='last_membrane', 'max_membrane' or 'sum_membrane', or return the spikes.",
         )
     else:
@@ -53,7 +54,39 @@ def choose(folded: Folded, asked: ReadoutKind | None) -> tuple[Readout, tuple[No
     _check_membrane(folded, readout)
     others = sorted({s.source for s in readable} - {readout.node})
     text = f"the module also returns {', '.join(others)}; the readout is {readout.node}"
-    return readout, (Note("RV221", readout.node, text),) if others else ()
+    late = next((s.late for s in shown if s.source == readout.node), 0)
+    return readout, (Note("RV221", readout.node, text),) if others else (), late
+
+
+def in_time(network: Network, late: int) -> Network:
+    """``network`` with its readout population ``late`` steps later, as the module has shown it.
+
+    What reaches the population is delayed, which is the same where it is silent until then.
+    """
+    name = network.readout.node
+    model = network.by_name[name].model  # type: ignore[union-attr]
+    if not late:
+        return network
+    if np.any(getattr(model, "bias", 0.0)):
+        text = f"the module shows its spikes {late} steps late, and so leaves out those of the last {late} steps"
+        return replace(network, notes=(*network.notes, Note("RV246", name, f"{text}; here they count")))
+    inner = {e.source for e in network.into[name]} & {e.target for e in network.out_of[name]}
+
+    def moved(edge: Edge) -> Edge:
+        if edge.target == name and edge.source not in inner:
+            return replace(edge, delay=edge.delay + late)
+        if edge.source == name and edge.target not in inner:
+            return replace(edge, delay=edge.delay - late)
+        return edge
+
+    return replace(network, edges=tuple(moved(edge) for edge in network.edges))
+
+
+def _lateness(folded: Folded, source: str) -> int:
+    """By how many steps ``source`` shows what it sends late: -1 if that differs between its neurons."""
+    late = folded.populations[source].described.late
+    steps = np.unique(0 if late is None else late)
+    return int(steps[0]) if steps.size == 1 else -1
 
 
 def _nothing(folded: Folded) -> RanvierError:
@@ -62,12 +95,20 @@ def _nothing(folded: Folded) -> RanvierError:
         for value in _flat(out):
             if isinstance(value, Opaque):
                 return value.error
+    uneven = [name for name in folded.populations if _lateness(folded, name) == -1]
+    if uneven:
+        raise error(
+            "RV245",
+            uneven[-1],
+            "its axonal delays delay what is read, each channel by another number of steps.",
+            "Build the last block with delay=False.",
+        )
     return error(
         "RV220",
         "the return value",
         "the module returns nothing that can be read as spikes or membranes of one population over all steps.",
-        "Return the stacked spikes of the last spiking layer, or their sum or mean over time; end the network with "
-        "neurons (for a membrane readout snntorch.Leaky with reset_mechanism='none').",
+        "Return the stacked spikes of the last spiking layer, or their sum or mean over time; or the sum, mean, "
+        "maximum or last step of a layer, or of the membranes of snntorch.Leaky with reset_mechanism='none'.",
     )
 
 
@@ -123,14 +164,14 @@ def _flat(value: Any) -> Iterator[Value | Opaque]:
 def _understood(value: Value, steps: int) -> Shown | None:
     if value.timed:
         return _sequence(value.frames, steps)
-    expr = _bare(value.frames[0])
+    expr = bare(value.frames[0])
     if isinstance(expr, Reduced):
         whole = _sequence(expr.frames, steps)
         how: How = "max" if expr.kind == "max" else "sum"
-        return None if whole is None else Shown(whole.source, whole.output, how)
+        return None if whole is None else replace(whole, how=how)
     if isinstance(expr, Sum):
-        whole = _sequence(expr.terms, steps)
-        return None if whole is None else Shown(whole.source, whole.output, "sum")
+        whole = _sequence(expr.terms if len(expr.terms) == steps else present(expr), steps)
+        return None if whole is None else replace(whole, how="sum")
     if isinstance(expr, Leaf) and expr.step == steps - 1:
         return Shown(expr.source, expr.output, "last")
     return None
@@ -138,21 +179,12 @@ def _understood(value: Value, steps: int) -> Shown | None:
 
 def _sequence(frames: Sequence[Expr], steps: int) -> Shown | None:
     """All steps of one population, in any order."""
-    found = [_bare(frame) for frame in frames]
+    found = [bare(frame) for frame in frames]
     shown = [leaf for leaf in found if isinstance(leaf, Leaf)]
-    if len(shown) != len(found) or sorted(leaf.step or 0 for leaf in shown) != list(range(steps)):
+    late = sum(isinstance(expr, Fixed) and expr.zero for expr in found)
+    inside = list(range(steps - late))
+    if not shown or len(shown) + late != len(found) or sorted(leaf.step or 0 for leaf in shown) != inside:
         return None
     if len({(leaf.source, leaf.output) for leaf in shown}) != 1 or shown[0].output == "input":
         return None
-    return Shown(shown[0].source, shown[0].output, "sequence")
-
-
-def _bare(expr: Expr) -> Expr:
-    """Without what changes no argmax: other shapes, and one positive factor for all."""
-    while isinstance(expr, Apply):
-        op = expr.op
-        uniform = isinstance(op, Scale) and op.factor.size == 1 and float(op.factor) > 0 and not np.any(op.shift)
-        if not uniform and not isinstance(op, Reshape):
-            break
-        expr = expr.arg
-    return expr
+    return Shown(shown[0].source, shown[0].output, "sequence", late)

@@ -13,12 +13,19 @@ from ranvier.frontends.torch.adapters import Adapter
 from ranvier.frontends.torch.capture import Event, tensors
 from ranvier.frontends.torch.values import Expr, Fixed, Value
 
+WORDS = {
+    "TB": "(time, batch, ...)",
+    "BT": "(batch, time, ...)",
+    "N": "(batch * time, ...)",
+    "B*T": "(batch, ..., time)",
+}
+
 
 def steps_of_call(rules: Adapter, module: nn.Module, x: torch.Tensor) -> int:
     """How many steps the live ``module`` takes in a call with ``x``."""
     letters = rules.sequence(module)
     if letters != "N":
-        return x.shape[letters.index("T")] if letters else 1
+        return x.shape[_time(letters)] if letters else 1
     steps = int(getattr(module, "num_timesteps", -1))
     return steps if steps > 0 else x.shape[0] // int(getattr(module, "batch_size", 1))
 
@@ -27,13 +34,31 @@ def step_of(x: torch.Tensor, letters: str, steps: int, step: int) -> torch.Tenso
     """(batch, features) of one step of a sequence whose leading axes are ``letters``."""
     if letters == "N":
         return x.reshape(x.shape[0] // steps, steps, *x.shape[1:])[:, step]
-    return x.select(letters.index("T"), step)
+    return x.select(_time(letters), step)
+
+
+def axes_of(letters: str, features: int) -> str:
+    """The axes of a sequence of frames with so many feature axes, one letter each."""
+    return "B" + "F" * features + "T" if letters == "B*T" else letters + "F" * features
+
+
+def features_of(letters: str, shape: Shape) -> Shape:
+    """The shape of a frame in a tensor of ``shape``, which is one step or a sequence."""
+    if letters == "B*T":
+        return shape[1:-1]
+    return shape[len(letters) if letters in ("TB", "BT") else 1 :]
+
+
+def _time(letters: str) -> int:
+    return -1 if letters == "B*T" else letters.index("T")
 
 
 def together(frames: torch.Tensor, letters: str) -> torch.Tensor:
     """Frames (time, batch, ...) as the sequence that a call takes."""
     if letters == "TB":
         return frames
+    if letters == "B*T":
+        return frames.movedim(0, -1)
     return frames.transpose(0, 1) if letters == "BT" else frames.transpose(0, 1).flatten(0, 1)
 
 
@@ -54,8 +79,8 @@ def sequence_frames(
     """What a neuron receives in each step of a call on a whole sequence."""
     if isinstance(value, torch.Tensor):
         return tuple(Fixed(step_of(value, letters, steps, t), shape) for t in range(steps))
-    if value.axes != letters + "F" * len(shape) or len(value.frames) != steps:
-        wanted = {"TB": "(time, batch, ...)", "BT": "(batch, time, ...)", "N": "(batch * time, ...)"}[letters]
+    if value.axes != axes_of(letters, len(shape)) or len(value.frames) != steps:
+        wanted = WORDS[letters]
         raise error(
             "RV205",
             str(event.site),

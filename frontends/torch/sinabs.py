@@ -59,6 +59,14 @@ def _leak(module: nn.Module, name: str, shape: Shape) -> Described:
 
 
 def _adaptive(module: nn.Module, name: str, shape: Shape) -> Described:
+    return _adapting(module, name, shape, None)
+
+
+def _adaptive_recurrent(module: nn.Module, name: str, shape: Shape) -> Described:
+    return _adapting(module, name, shape, _connection(module, name, shape))
+
+
+def _adapting(module: nn.Module, name: str, shape: Shape, recurrent: Linear | None) -> Described:
     """``th = b0 + scale b``, ``b = a b + (1 - a) spikes``; with ``norm_input`` the kept current is scaled too."""
     m: Any = module
     _check(m, name, adaptive=True)
@@ -66,16 +74,20 @@ def _adaptive(module: nn.Module, name: str, shape: Shape) -> Described:
     gain = 1.0 - keep if m.norm_input else floats(1.0)
     if m.alpha_syn_calculated is not None:
         gain = gain * _spread(m.alpha_syn_calculated, name, shape)
+    keep_current = floats(0.0) if m.alpha_syn_calculated is None else gain
+    form: dict[str, Any] = {"keep_current": keep_current, "keep_membrane": keep, "gain": gain}
     model = AdaptiveLif(
-        keep_current=floats(0.0) if m.alpha_syn_calculated is None else gain,
-        keep_membrane=keep,
+        **form,
         keep_adaptation=fading,
-        gain=gain,
         threshold=_spread(m.b0, name, shape),
         adaptation=_spread(m.adapt_scale, name, shape) * (1.0 - fading),
         reset="subtract" if class_path(type(m.reset_fn)) == SUBTRACT else "value",
+        initial=floats(0.0) if recurrent is None else _before_recurrence(recurrent, form, name),
+        max_spikes=_most(m.spike_fn),
+        floor=floats(0.0 if m.min_v_mem is None else np.float32(m.min_v_mem)),
+        floored=m.min_v_mem is not None,
     )
-    return Described(model, None, None, np.array(1.0), shows_reset=True)
+    return Described(model, recurrent, None, np.array(1.0), shows_reset=True)
 
 
 def _play_squeezed(module: nn.Module, frames: torch.Tensor) -> torch.Tensor:
@@ -98,6 +110,8 @@ TABLE: Mapping[str, Adapter] = {
     f"{ROOT}.lif.LIFRecurrent": Adapter((), ("spk",), _recurrent, in_sequences),
     f"{ROOT}.lif.LIFSqueeze": Adapter((), ("spk",), _lif, squeezed, _play_squeezed),
     f"{ROOT}.alif.ALIF": Adapter((), ("spk",), _adaptive, in_sequences),
+    f"{ROOT}.alif.ALIFRecurrent": Adapter((), ("spk",), _adaptive_recurrent, in_sequences),
+    f"{ROOT}.alif.ALIFSqueeze": Adapter((), ("spk",), _adaptive, squeezed, _play_squeezed),
     f"{ROOT}.exp_leak.ExpLeak": Adapter((), ("mem",), _leak, in_sequences),
     f"{ROOT}.exp_leak.ExpLeakSqueeze": Adapter((), ("mem",), _leak, squeezed, _play_squeezed),
 }
@@ -142,7 +156,8 @@ def _described(module: nn.Module, name: str, shape: Shape, recurrent: Linear | N
     if m.min_v_mem is not None:
         form["floor"] = float(np.float32(m.min_v_mem.detach()))
     if silent:
-        return Described(Lif(**form, reset="none"), None, None, np.array(1.0), shows_reset=False, silent=True)
+        model = Lif(**form, threshold=floats(np.inf), reset="none")
+        return Described(model, None, None, np.array(1.0), shows_reset=False, silent=True)
     threshold = _spread(m.spike_threshold, name, shape)
     form |= {"threshold": threshold, "compare": ">=", "max_spikes": _most(m.spike_fn)}
     if class_path(type(m.reset_fn)) == SUBTRACT:
@@ -206,9 +221,9 @@ def _shapes_only(part: nn.Module) -> bool:
 
 def _check(m: Any, name: str, *, adaptive: bool) -> None:
     problems = _problems(m, m.b0 if adaptive else m.spike_threshold)
-    if adaptive and (_most(m.spike_fn) != 1 or m.min_v_mem is not None):
-        text = "ALIF with more than one spike per step, or with min_v_mem, has no counterpart."
-        problems.append((text, "Use SingleSpike and min_v_mem=None."))
+    if adaptive and _most(m.spike_fn) != 1 and not bool((torch.as_tensor(m.adapt_scale) >= 0).all()):
+        text = "adapt_scale is negative: spikes are counted by a threshold that can fall to zero."
+        problems.append((text, "Use SingleSpike, or adapt_scale of at least 0."))
     if adaptive and getattr(m.reset_fn, "subtract_value", None) is not None:
         problems.append(("ALIF subtracts a value other than its threshold.", "Use MembraneSubtract()."))
     found = [Diagnostic("RV235", name, text, fix) for text, fix in problems]
@@ -252,6 +267,6 @@ def refusal(path: str, name: str) -> RanvierError:
         name,
         f"{kind} of Sinabs has no counterpart in a network of spiking neurons, weighted sums and delays.",
         "Neurons with an adapter are IAF and LIF with their Recurrent and Squeeze forms, ExpLeak with its Squeeze "
-        "form, and ALIF; layers are those "
+        "form, and ALIF with its Recurrent and Squeeze forms; layers are those "
         "of torch.nn, SumPool2d, FlattenTime, UnflattenTime, Repeat and Merge.",
     )

@@ -165,5 +165,5 @@ def refusal(path: str, name: str) -> RanvierError:
         name,
         f"{kind} of SpikingJelly has no counterpart in a network of spiking neurons, weighted sums and delays.",
         "Neurons with an adapter are IFNode, LIFNode, ParametricLIFNode, CUBALIFNode and ILIFNode; layers are Linear, "
-        "Conv, AvgPool, BatchNorm, Flatten, Dropout and the containers of activation_based.layer.",
+        "Conv, AvgPool, MaxPool of spikes, BatchNorm, Flatten, Dropout and the containers of activation_based.layer.",
     )

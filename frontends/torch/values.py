@@ -13,7 +13,7 @@ import torch
 
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.arrays import Shape
-from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Scale
+from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Reshape, Scale
 from ranvier.compiler.ir.network import Neurons
 
 Output = Literal["input", "spikes", "membrane", "current", "hidden"]
@@ -191,3 +191,19 @@ def leaves(expr: Expr) -> list[Leaf]:
         elif not isinstance(part, Fixed):
             todo.extend(reversed(part.terms if isinstance(part, Sum) else part.frames))
     return found
+
+
+def bare(expr: Expr) -> Expr:
+    """Without what changes no argmax: other shapes, and one positive factor for all."""
+    while isinstance(expr, Apply):
+        op = expr.op
+        uniform = isinstance(op, Scale) and op.factor.size == 1 and float(op.factor) > 0 and not np.any(op.shift)
+        if not uniform and not isinstance(op, Reshape):
+            break
+        expr = expr.arg
+    return expr
+
+
+def present(total: Sum) -> tuple[Expr, ...]:
+    """The terms of a sum without the zeros that it began with."""
+    return tuple(term for term in total.terms if not (isinstance(term, Fixed) and term.zero))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.compiler.ir.chip import ChipNetwork
+from ranvier.compiler.ir.coding import described
 from ranvier.compiler.ir.steps import StepProgram
 from ranvier.runtimes.lava import watch
 from ranvier.runtimes.lava.environment import LAVA_VERSION
@@ -107,6 +108,7 @@ def _context(chosen: Plan, tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
         "input_bits": port.bits,
         "input_scale": port.scale,
         "input_text": _input_text(port.bits, port.scale),
+        "coder": None if port.encoder is None else described(port.encoder),
         "output": output.attribute,
         "output_shape": output.shape,
         "readout_kind": chip.readout.kind,

@@ -21,7 +21,7 @@ def kernel(program: StepProgram) -> Any:
     """The compiled ``advance`` of ``program``: loaded where this machine has compiled it before."""
     source = kernel_source(program)
     digest = hashlib.sha256(f"numba {numba.__version__}\n{source}".encode()).hexdigest()
-    return _loaded(store(source, digest)).advance
+    return load(store(source, digest)).advance
 
 
 def store(source: str, digest: str) -> Path:
@@ -45,7 +45,8 @@ def _write(path: Path, source: str) -> None:
     Path(part.name).replace(path)
 
 
-def _loaded(path: Path) -> ModuleType:
+def load(path: Path) -> ModuleType:
+    """The module in the file at ``path``, executed."""
     name = f"ranvier_kernel_{path.stem[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

@@ -75,6 +75,14 @@ def rule(connection: Connection, peak: float) -> Rule:
     return limit // max(int(peak), 1), bits, connection.exponent
 
 
+def delivered(rule: Rule, peak: float, bits: int) -> int:
+    """The largest magnitude of what a connection delivers whose senders have messages of ``bits`` bits."""
+    _, register, exponent = rule
+    total = min(int(peak) * (1 if bits == 0 else 2 ** (bits - 1) - 1), 2 ** (register - 1))
+    shifted = total << exponent if exponent > 0 else -(-total >> -exponent)
+    return int(min(shifted, 2 ** (REGISTER_BITS - 1)))
+
+
 def _dense(weight: Values) -> Scatter:
     rows = np.array(_narrow(weight).T, order="C")
     room = np.iinfo(rows.dtype).max if rows.dtype.kind == "i" else 2**31

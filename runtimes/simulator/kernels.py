@@ -2,7 +2,7 @@
 
 A ``deliver`` function serves one connection for a block of network steps and all samples of a piece of
 work. Arrays: ``sent`` (samples, steps, wires) int8 spikes or int64 values; ``current`` (samples,
-block, targets) int32, whose own wrap is the 32-bit sum of several connections. ``window`` is (first
+block, targets) int32, or int64 where several connections may add up to more. ``window`` is (first
 step, step after the last, delay). ``rule`` is (safe, bits, exponent): ``bits`` of the accumulator, the
 weight exponent, and the largest ``|value sent|`` up to which nothing can wrap, as proved from the
 weights. Where a step keeps to it, 32-bit sums are exact; where not, the sum is made in 64 bits, wrapped,
@@ -325,6 +325,18 @@ def deliver_conv_float(sent: Values, window: Window, form: ConvForm, current: Va
                         touched[pixel] = 0
                         row[pixel::pixels] += total[pixel]
                         total[pixel] = 0
+
+
+@compiled
+def narrow(whole: Ints, first: int, current: Values, events: Ints, place: int) -> None:
+    """``current`` = ``whole`` (samples, block, targets) wrapped to 32 bits; notes what changes, from step ``first`` on."""
+    for sample in range(whole.shape[0]):
+        for step in range(whole.shape[1]):
+            for target in range(whole.shape[2]):
+                wrapped = np.int32(whole[sample, step, target])
+                current[sample, step, target] = wrapped
+                if wrapped != whole[sample, step, target]:
+                    note(events, (place, sample, first + step), target)
 
 
 @compiled

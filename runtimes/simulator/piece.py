@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ranvier.compiler.ir.steps import INPUT
 from ranvier.runtimes.simulator import kernels
 from ranvier.runtimes.simulator.cache import kernel
 from ranvier.runtimes.simulator.emit import lossy
@@ -48,17 +49,21 @@ def run_piece(plan: Plan, frames: Values, slices: Mapping[str, Slices], block: i
         last = min(first + block, steps)
         for layer in plan.layers:
             name, out = layer.name, slices[layer.name]
-            current = np.zeros((samples, last - first, layer.size), np.int32 if plan.exact else np.float64)
+            current = np.zeros((samples, last - first, layer.size), plan.sums(layer))
             for place, link in enumerate(plan.into[name], len(lossy(layer.program))):
                 _deliver(link, sent[link.source], (first, last, link.delay), current, events[name], place)
+            if name in plan.wide:
+                whole, current = current, np.empty(current.shape, np.int32)
+                kernels.narrow(whole, first, current, events[name], len(events[name]) - 1)
             outcome = out.sent, out.membrane, out.states, fired[name], events[name]
             kernel(layer.program)(first, last, _typed(current, layer), states[name], *outcome, layer.params)
     return Counts(fired, events)
 
 
 def places(plan: Plan, layer: Layer) -> list[str]:
-    """The names of the places where overflows are counted: operations, then incoming connections."""
-    return [op.result for op in lossy(layer.program)] + [link.name for link in plan.into[layer.name]]
+    """The names of the places where overflows are counted: operations, incoming connections, the sum of these."""
+    named = [op.result for op in lossy(layer.program)] + [link.name for link in plan.into[layer.name]]
+    return [*named, INPUT] if layer.name in plan.wide else named
 
 
 def _typed(current: Values, layer: Layer) -> Values:

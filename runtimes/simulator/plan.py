@@ -20,11 +20,12 @@ from ranvier.compiler.ir.linear import SYNAPSES
 from ranvier.compiler.ir.models import realised
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
 from ranvier.compiler.ir.steps import StepProgram
-from ranvier.runtimes.simulator.forms import Scatter, chip_scatter, float_scatter, rule
+from ranvier.runtimes.simulator.forms import Scatter, chip_scatter, delivered, float_scatter, rule
 from ranvier.runtimes.simulator.kernels import Rule
 
 Values = NDArray[Any]
 NO_RULE: Rule = (0, 0, 0)
+MOST_SUM = 2**31 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +68,21 @@ class Link:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Layers in running order and the links between them; ``source`` is where data enter."""
+    """Layers in running order and the links between them; ``source`` is where data enter.
+
+    ``wide`` names the layers whose links may add up to more than 32 bits hold.
+    """
 
     source: Port | Input
     layers: tuple[Layer, ...]
     links: tuple[Link, ...]
     readout: Readout
+    wide: frozenset[str] = frozenset()
+
+    def sums(self, layer: Layer) -> type[np.int32] | type[np.int64] | type[np.float64]:
+        """The type in which the input of ``layer`` is summed without loss."""
+        exact = np.int64 if layer.name in self.wide else np.int32
+        return exact if self.exact else np.float64
 
     @property
     def exact(self) -> bool:
@@ -96,7 +106,8 @@ def lower(network: ChipNetwork | Network) -> Plan:
     """The plan of ``network``; raises ``RanvierError`` for a float network that has not been folded."""
     if isinstance(network, ChipNetwork):
         links = tuple(_chip_links(network))
-        return Plan(network.ports[0], _ordered(_chip_layers(network), links), links, network.readout)
+        wide = frozenset(p.name for p in network.populations if _most(network, p.name, links) > MOST_SUM)
+        return Plan(network.ports[0], _ordered(_chip_layers(network), links), links, network.readout, wide)
     found = _unfolded(network)
     if found:
         raise RanvierError(found)
@@ -125,6 +136,11 @@ def _chip_links(chip: ChipNetwork) -> list[Link]:
         assert delay >= 0, f"{c.name} arrives {-delay} steps before it is sent"
         links.append(Link(c.name, c.source, c.target, delay, scatter, rule(c, scatter.peak)))
     return links
+
+
+def _most(chip: ChipNetwork, target: str, links: Sequence[Link]) -> int:
+    """What the links into ``target`` can add up to in one step, from their weights and the senders' messages."""
+    return sum(delivered(k.rule, k.scatter.peak, chip.by_name[k.source].bits) for k in links if k.target == target)
 
 
 def _float_layer(node: Neurons) -> Layer:

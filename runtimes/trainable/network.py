@@ -49,7 +49,7 @@ class TrainableNetwork(nn.Module):
         readout = self.chip.readout
         read = self.chip.by_name[readout.node]
         assert isinstance(read, Population)
-        scale = torch.as_tensor(np.asarray(read.scale, np.float64))
+        scale = torch.as_tensor(np.asarray(read.scale * read.gain, np.float64).copy())
         values = sent[read.name] if readout.reads_spikes else membrane[read.name] / scale
         return values.reshape(*values.shape[:2], *read.shape)
 
@@ -114,7 +114,7 @@ def _unit(chip: ChipNetwork, connection: Connection) -> float:
     source, target = chip.by_name[connection.source], chip.by_name[connection.target]
     assert isinstance(target, Population)
     payload = source.scale if isinstance(source, Port) else 1.0
-    return float(np.mean(target.scale)) / payload / 2.0 ** (INPUT_SHIFT + connection.exponent)
+    return float(np.mean(target.scale * target.gain)) / payload / 2.0 ** (INPUT_SHIFT + connection.exponent)
 
 
 def _key(name: str) -> str:

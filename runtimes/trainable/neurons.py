@@ -81,4 +81,4 @@ def _level(population: Population) -> float:
     else:
         found = np.asarray(params.get("threshold", 0), np.float64)
     mean = float(np.abs(found).mean())
-    return mean if mean > 0 else float(np.mean(population.scale))
+    return mean if mean > 0 else float(np.mean(population.scale * population.gain))

@@ -15,6 +15,7 @@ from ranvier.compiler.ir.chip import (
     DenseSynapse,
     SparseSynapse,
 )
+from ranvier.compiler.ir.weight_levels import weight_levels
 from ranvier.runtimes.trainable.arithmetic import rounded, straight, wrapped
 
 REGISTER_BITS = 32
@@ -30,7 +31,7 @@ class Synapses(nn.Module):
     def __init__(self, connection: Connection, unit: float, trained: bool) -> None:
         super().__init__()
         self.connection, self.unit = connection, unit
-        self.levels = _levels(connection)
+        self.levels = weight_levels(connection.bits, connection.sign)
         values = torch.from_numpy(_values(connection.synapse).astype(np.float64))
         self.latent = nn.Parameter(values / unit, requires_grad=trained)
 
@@ -38,8 +39,9 @@ class Synapses(nn.Module):
         """The integers: on the grid of the connection's sign and width, within its range."""
         if not self.latent.requires_grad:
             return torch.round(self.latent * self.unit)
-        step, low, high = self.levels
-        return (rounded(self.latent * self.unit / step) * step).clamp(low, high)
+        step, low, high = self.levels.step, self.levels.low, self.levels.high
+        offset = low % step
+        return (rounded((self.latent * self.unit - offset) / step) * step + offset).clamp(low, high)
 
     def forward(self, sent: Tensor) -> Tensor:
         """What ``sent`` (frames, wires) brings to the targets: (frames, neurons)."""
@@ -78,10 +80,3 @@ def _with_values(synapse: ChipSynapse, values: np.ndarray[tuple[int, ...], np.dt
     if isinstance(synapse, SparseSynapse):
         return replace(synapse, data=values)
     return replace(synapse, weight=values)
-
-
-def _levels(connection: Connection) -> tuple[float, float, float]:
-    """(step, least, largest) of the integer weights that the connection's sign mode allows."""
-    if connection.sign == "mixed":
-        return 2.0, -256.0, 254.0
-    return (1.0, 0.0, 255.0) if connection.sign == "excitatory" else (1.0, -255.0, 0.0)

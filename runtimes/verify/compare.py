@@ -128,4 +128,5 @@ def _membrane(side: Side, layer: str, spot: Spot) -> tuple[float | None, float |
     level = side.levels.get(layer)
     if level is None:
         return value, None
-    return value / level.unit, (value - float(level.threshold[neuron])) / level.unit
+    unit = level.unit_of(neuron)
+    return value / unit, (value - float(level.threshold[neuron])) / unit

@@ -27,13 +27,24 @@ def _simulator() -> Executor:
     return simulator.run
 
 
+def _gpu() -> Executor:
+    from ranvier.runtimes import gpu
+
+    return gpu.run
+
+
 def _lava() -> Executor:
     from ranvier.runtimes.lava import driver
 
     return driver.run
 
 
-RUNTIMES: Mapping[str, Callable[[], Executor]] = {"oracle": _oracle, "simulator": _simulator, "lava": _lava}
+RUNTIMES: Mapping[str, Callable[[], Executor]] = {
+    "oracle": _oracle,
+    "simulator": _simulator,
+    "gpu": _gpu,
+    "lava": _lava,
+}
 
 
 def executor(name: str) -> Executor:

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ranvier.compiler.diagnostics import Diagnostic
+from ranvier.compiler.diagnostics import Diagnostic, Severity
 from ranvier.runtimes.recording import Recording
 from ranvier.runtimes.verify.compare import first_spot
+from ranvier.runtimes.verify.explain.groups import BIAS
+from ranvier.runtimes.verify.explain.results import Departure, Explanation, Suspect
 from ranvier.runtimes.verify.results import Agreement, Comparison, Difference
 from ranvier.runtimes.verify.statistics import Paired
 
@@ -62,6 +64,36 @@ def of_accuracy(paired: Paired | None, agreement: Mapping[str, Agreement]) -> li
         text += f"rate {worst.float_rate:.4g} float, {worst.rate:.4g} deployed"
     fix = "look at the overflows and at how this layer's weights were rounded; calibrate with real data"
     return [Diagnostic("RV805", place, text, fix, "warning", {"p_value": paired.p_value})]
+
+
+def of_explanation(explanation: Explanation | None) -> list[Diagnostic]:
+    """Registers that no rounding explains as warnings, and the cause of the first differing spike as a note."""
+    if explanation is None:
+        return []
+    found = [_of_departure(s, d) for s in explanation.suspects for d in s.departures if d.beyond]
+    first = next((c for c in explanation.causes if c.mode == "free"), None)
+    if first is not None:
+        d = first.difference
+        why = " with ".join(first.approximations) or "the order in which the float network adds up"
+        text = f"the first spike that differs from the float network's is {described(d)}; its cause: {why}"
+        fix = "nothing has to be done; the table of effects says what each approximation costs"
+        found.append(Diagnostic("RV807", d.layer, text, fix, "note", {"step": d.step, "sample": d.sample}))
+    return found
+
+
+def _of_departure(suspect: Suspect, departure: Departure) -> Diagnostic:
+    """A warning; a note for biases, which bias correction moves on purpose."""
+    d = departure
+    text = f"{d.approximation}: {d.beyond} of its registers are not what rounding gives ({'; '.join(d.examples)})"
+    if suspect.first is not None:
+        shown = f"it shows first {described(suspect.first)}"
+        text += f"; {shown}" if d.approximation in suspect.cause else ""
+    else:
+        text += "; nothing of it shows on these samples"
+    fix = "compile the program again; it is as intended if weights were rounded by output or the bias corrected"
+    severity: Severity = "note" if d.approximation == BIAS else "warning"
+    figures = {"registers": d.registers, "beyond": d.beyond}
+    return Diagnostic("RV806", suspect.layer, text, fix, severity, figures)
 
 
 def of_float_run(recording: Recording, layers: Sequence[str], offset: int) -> list[Diagnostic]:

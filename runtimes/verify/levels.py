@@ -1,7 +1,7 @@
 """Thresholds and units of every layer, so that membranes of both sides can be set against each other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,13 +13,19 @@ from ranvier.compiler.ir.programs import INPUT_SHIFT
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """The nominal threshold of each neuron (neurons,), and how many membrane units make one unit of display.
+    """The nominal threshold of each neuron, and how many membrane units make one unit of display.
+
+    ``threshold`` (neurons,), ``unit`` () or (neurons,).
 
     A late guard, which doubles the threshold of some steps, is not in it.
     """
 
     threshold: FloatArray
-    unit: float = 1.0
+    unit: FloatArray = field(default_factory=lambda: np.ones(()))
+
+    def unit_of(self, neuron: int) -> float:
+        """The unit of one neuron."""
+        return float(np.broadcast_to(self.unit, self.threshold.shape)[neuron])
 
 
 Levels = Mapping[str, Level]
@@ -36,7 +42,8 @@ def chip_levels(chip: ChipNetwork, source_units: bool) -> Levels:
             level = np.asarray(p.params["vth"] << INPUT_SHIFT, np.float64)
         else:
             level = np.asarray(p.params.get("threshold", np.inf), np.float64)
-        found[p.name] = Level(np.broadcast_to(level, (p.size,)), p.scale if source_units else 1.0)
+        unit = np.asarray(p.scale * p.gain) if source_units else np.ones(())
+        found[p.name] = Level(np.broadcast_to(level, (p.size,)), unit)
     return found
 
 

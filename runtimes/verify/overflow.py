@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ranvier.compiler.diagnostics import Diagnostic
-from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, ChipNetwork, Population
-from ranvier.compiler.ir.steps import Op, StepProgram
+from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, SUM_BITS, ChipNetwork, Population
+from ranvier.compiler.ir.steps import INPUT, Op, StepProgram
 from ranvier.runtimes.recording import OverflowEvent
 
+WHOLE_SUM = "sum of all connections"
 WRAPS = frozenset({"wrap", "wrap_once", "accumulator"})
 WRAP_FIX = (
     "a wrapped value has the wrong sign: calibrate with data as active as these, "
@@ -22,7 +23,7 @@ CLIP_FIX = "the value stayed at the register's end: calibrate with data as activ
 class Overflow:
     """A register of ``population`` that was too small ``count`` times, and the first time in sample order.
 
-    ``register`` is a state, ``membrane``, or the sum of a connection; ``operation`` is what happened
+    ``register`` is a state, ``membrane``, the sum of a connection or of all of them; ``operation`` is what happened
     (``wrap``, ``wrap_once``, ``clip``, ``accumulator``) and ``bits`` the width that was too small.
     """
 
@@ -77,6 +78,17 @@ def diagnose(overflows: Sequence[Overflow]) -> tuple[Diagnostic, ...]:
     return tuple(_diagnosis([o for o in overflows if o.population == name]) for name in populations)
 
 
+def register_name(chip: ChipNetwork, population: str, where: str) -> str:
+    """The register that overflow events call ``where``: a state, the membrane, or a sum."""
+    if where == INPUT:
+        return WHOLE_SUM
+    if any(connection.name == where for connection in chip.into[population]):
+        return f"sum of {where}"
+    neurons = chip.by_name[population]
+    assert isinstance(neurons, Population), population
+    return register_of(neurons.program, where)
+
+
 def register_of(program: StepProgram, result: str) -> str:
     """The state, or the membrane, that the operation ``result`` reaches through the fewest operations."""
     homes = {program.membrane: "membrane"} | {value: state for state, value in program.updates}
@@ -100,12 +112,14 @@ def _located(chip: ChipNetwork, event: OverflowEvent) -> Overflow:
     assert isinstance(population, Population), event
     neuron = tuple(int(i) for i in np.unravel_index(event.neuron, population.shape))
     place = (event.count, event.sample, event.step, neuron)
+    register = register_name(chip, event.population, event.where)
+    if event.where == INPUT:
+        return Overflow(event.population, register, "accumulator", SUM_BITS, *place)
     connection = next((c for c in chip.into[event.population] if c.name == event.where), None)
     if connection is not None:
         bits = ACCUMULATOR_BITS[connection.synapse.kind]
-        return Overflow(event.population, f"sum of {connection.name}", "accumulator", bits, *place)
+        return Overflow(event.population, register, "accumulator", bits, *place)
     op = next(op for op in population.program.ops if op.result == event.where)
-    register = register_of(population.program, op.result)
     return Overflow(event.population, register, op.kind, _bits(op), *place)
 
 

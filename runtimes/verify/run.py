@@ -1,6 +1,7 @@
 """Verify a program: run float and deployed network and every executor on the same data, and compare."""
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +13,22 @@ from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.ir.network import Network
 from ranvier.compiler.ir.program import Program
 from ranvier.runtimes.recording import OverflowEvent, Record, check_inputs
+from ranvier.runtimes.verify.asked import Asked, check_asked
 from ranvier.runtimes.verify.compare import Side, compare_deployed, compare_executors
 from ranvier.runtimes.verify.executors import RUNTIMES, executor, float_executor
-from ranvier.runtimes.verify.findings import by_seriousness, of_accuracy, of_comparison, of_float_run
+from ranvier.runtimes.verify.explain.results import Explanation
+from ranvier.runtimes.verify.findings import (
+    by_seriousness,
+    of_accuracy,
+    of_comparison,
+    of_explanation,
+    of_float_run,
+)
 from ranvier.runtimes.verify.labels import Labels, check_labels
 from ranvier.runtimes.verify.levels import Levels, chip_levels, network_levels
 from ranvier.runtimes.verify.overflow import diagnose, joined, locate
 from ranvier.runtimes.verify.results import Agreement, Comparison
-from ranvier.runtimes.verify.statistics import Paired, paired, wilson
+from ranvier.runtimes.verify.statistics import Paired, confusion, paired, wilson
 from ranvier.runtimes.verify.verification import Verification
 
 __all__ = ["RUNTIMES", "verify"]
@@ -40,6 +49,7 @@ def verify(
     *,
     runtimes: Sequence[str] = ("simulator",),
     samples_lava: int | None = None,
+    explain: Asked | None = None,
     progress: Progress | None = None,
 ) -> Verification:
     """What deploying cost on ``inputs`` (samples, steps, *shape), and whether all ``runtimes`` agree.
@@ -47,38 +57,44 @@ def verify(
     The first of ``runtimes`` that is not Lava (the simulator if there is none) runs the deployed network on
     all samples; it is compared with the float network, and each other runtime with it in every spike, state
     and membrane, Lava on the first ``samples_lava`` samples only. The float network is the program's folded
-    source, else ``network``, else there is none. ``labels`` (samples,) are class numbers.
-    ``progress(what, done, total)`` is called after each batch of samples.
+    source, else ``network``, else there is none. ``labels`` (samples,) are class numbers. ``explain`` asks which
+    approximation makes the two differ. ``progress(what, done, total)`` is called after each batch of samples.
     Raises ``RanvierError`` for data, labels or runtimes that mean nothing, and when a runtime cannot run.
     """
     check_inputs(inputs, program.chip)
-    samples, steps = inputs.shape[:2]
-    answers = None if labels is None else check_labels(labels, program.chip, samples)
-    base, others = _plan(runtimes, samples_lava, samples)
-    run = _Verify(program.chip, inputs, base, progress or (lambda _what, _done, _total: None))
+    answers = None if labels is None else check_labels(labels, program.chip, len(inputs))
+    base, others = _plan(runtimes, samples_lava, len(inputs))
+    check_asked(explain, program)
+    run = _Verify(program.chip, inputs, base, progress or _silent)
     run.deploy(program.source or network, folded=program.source is not None)
     comparisons = tuple(run.compare(name, count) for name, count in others.items())
-    overflows = locate(program.chip, run.events)
-    score = _score(answers, run.predictions, run.float_predictions)
-    findings = [d for c in comparisons for d in of_comparison(c)] + run.findings
-    findings += [*diagnose(overflows), *of_accuracy(score.paired, run.agreement)]
+    overflows, score = locate(program.chip, run.events), _score(answers, run.predictions, run.float_predictions)
+    explanation = None if explain is None else run.explain(explain, program, network, answers, others)
+    findings = [*(d for c in comparisons for d in of_comparison(c)), *run.findings, *diagnose(overflows)]
+    findings += [*of_accuracy(score.paired, run.agreement), *of_explanation(explanation)]
     return Verification(
         network=program.chip.name,
         target=program.target,
         runtime=base,
-        samples=samples,
-        steps=steps,
+        samples=len(inputs),
+        steps=inputs.shape[1],
         float_accuracy=score.float_accuracy,
         accuracy=score.accuracy,
         interval=score.interval,
         paired=score.paired,
         same_predictions=score.same,
+        confusion=score.confusion,
         agreement=run.agreement,
         comparisons=comparisons,
         overflows=overflows,
         diagnostics=by_seriousness(findings),
         seconds=run.seconds,
+        explanation=explanation,
     )
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    pass
 
 
 def _plan(runtimes: Sequence[str], samples_lava: int | None, samples: int) -> tuple[str, dict[str, int]]:
@@ -149,6 +165,32 @@ class _Verify:
         assert total is not None
         return total
 
+    def explain(
+        self, asked: Asked, program: Program, network: Network | None, labels: Labels | None, others: Mapping[str, int]
+    ) -> Explanation:
+        """Why the deployed network differs, on as many samples as were asked for and memory allows."""
+        from ranvier.runtimes.verify.explain import explain as parts  # noqa: PLC0415 scipy, only where it is used
+
+        assert program.source is not None
+        samples = parts.affordable(self.chip, self.inputs.shape[1], min(asked.samples, len(self.inputs)))
+        inputs, answers = self.inputs[:samples], None if labels is None else labels[:samples]
+        runtimes = {name: min(count, samples) for name, count in {self.base: samples, **others}.items()}
+        started = time.perf_counter()
+        task = parts.Task(
+            self.chip,
+            program.source,
+            inputs,
+            answers,
+            runtimes,
+            network,
+            asked.framework,
+            asked.reference,
+            asked.traces,
+        )
+        found = parts.explain(task, self.progress)
+        self._spent("explanation", time.perf_counter() - started)
+        return found
+
     def _run(self, name: str, part: slice, record: tuple[Record, ...], levels: Levels) -> Side:
         recording = executor(name)(self.chip, self.inputs[part], record)
         self._spent(name, recording.seconds)
@@ -173,6 +215,7 @@ class _Score:
     interval: tuple[float, float] | None
     paired: Paired | None
     same: float | None
+    confusion: Mapping[str, tuple[tuple[int, ...], ...]]
 
 
 def _score(labels: Labels | None, deployed: Sequence[Values], source: Sequence[Values]) -> _Score:
@@ -181,10 +224,12 @@ def _score(labels: Labels | None, deployed: Sequence[Values], source: Sequence[V
     float_predictions = np.concatenate(source) if source else None
     same = None if float_predictions is None else float(np.mean(predictions == float_predictions))
     if labels is None:
-        return _Score(None, None, None, None, same)
+        return _Score(None, None, None, None, same, {})
     right = predictions == labels
     interval = wilson(int(right.sum()), right.size)
+    tables = {"deployed": confusion(labels, predictions)}
     if float_predictions is None:
-        return _Score(None, float(right.mean()), interval, None, same)
+        return _Score(None, float(right.mean()), interval, None, same, tables)
+    tables = {"float": confusion(labels, float_predictions), **tables}
     float_right = float_predictions == labels
-    return _Score(float(float_right.mean()), float(right.mean()), interval, paired(float_right, right), same)
+    return _Score(float(float_right.mean()), float(right.mean()), interval, paired(float_right, right), same, tables)

@@ -80,3 +80,10 @@ def paired(right_float: NDArray[np.bool_], right_deployed: NDArray[np.bool_]) ->
         ~right_float & ~right_deployed,
     )
     return Paired(*(int(np.count_nonzero(c)) for c in counts))
+
+
+def confusion(labels: NDArray[np.int64], predictions: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
+    """How often class j was answered where i is right: row i, column j, up to the largest class that occurs."""
+    classes = int(max(labels.max(), predictions.max())) + 1
+    counts = np.bincount(labels * classes + predictions, minlength=classes * classes).reshape(classes, classes)
+    return tuple(tuple(row) for row in counts.tolist())

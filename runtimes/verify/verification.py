@@ -1,9 +1,10 @@
 """The result of a verification, as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ranvier.compiler.diagnostics import Diagnostic
+from ranvier.runtimes.verify.explain.results import Explanation
 from ranvier.runtimes.verify.overflow import Overflow
 from ranvier.runtimes.verify.results import Agreement, Comparison, Difference, earliest
 from ranvier.runtimes.verify.statistics import Paired
@@ -19,7 +20,8 @@ class Verification:
     share of samples that both classify alike. ``agreement`` compares the spikes of each layer, float
     against deployed; ``comparisons`` set every other executor against ``runtime``, value by value.
     ``overflows`` are what happened in ``runtime``; ``diagnostics`` say what deserves attention, most serious
-    first. ``seconds`` were spent per executor.
+    first. ``seconds`` were spent per executor. ``confusion`` counts answers (columns) by right class (rows) for
+    ``float`` and ``deployed``. ``explanation`` says why they differ, where it was asked for.
     """
 
     network: str
@@ -37,6 +39,8 @@ class Verification:
     overflows: tuple[Overflow, ...]
     diagnostics: tuple[Diagnostic, ...]
     seconds: Mapping[str, float]
+    confusion: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    explanation: Explanation | None = None
 
     @property
     def agrees(self) -> bool:
@@ -93,4 +97,6 @@ class Verification:
             "overflows": [o.to_json() for o in self.overflows],
             "diagnostics": [d.to_json() for d in self.diagnostics],
             "seconds": dict(self.seconds),
+            "confusion": {name: [list(row) for row in table] for name, table in self.confusion.items()},
+            "explanation": None if self.explanation is None else self.explanation.to_json(),
         }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ranvier.compiler.ir.neurons import Lif
     from ranvier.conversion import accuracy_by_steps, convert, convert_first_spike, fewest_steps
     from ranvier.data import Samples, load_data
+    from ranvier.fine_tuning import retrained, trainable
     from ranvier.frontends.torch.register import register_neuron
     from ranvier.runtimes.exports.nir import export_nir
 
@@ -37,7 +38,9 @@ __all__ = [
     "load_data",
     "open",
     "register_neuron",
+    "retrained",
     "target_names",
+    "trainable",
     "verify",
 ]
 
@@ -53,6 +56,8 @@ _HOMES = {
     "fewest_steps": "ranvier.conversion",
     "load_data": "ranvier.data",
     "register_neuron": "ranvier.frontends.torch.register",
+    "retrained": "ranvier.fine_tuning",
+    "trainable": "ranvier.fine_tuning",
 }
 
 

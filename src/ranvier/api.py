@@ -1,7 +1,6 @@
 # ruff: noqa: PLC0415 - what one function needs alone is imported there, so that each verb starts fast
 """The public functions: load, compile, open, check, verify, target_names, and the compiled ``App``."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike
 from ranvier.compiler import artifact
 from ranvier.compiler.diagnostics import Diagnostic, Figure, RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.coding import Encoder, frames_of
 from ranvier.compiler.ir.network import Coding, Network, Note, Payload, ReadoutKind
 from ranvier.compiler.ir.neurons import Compare
 from ranvier.compiler.ir.program import Program
@@ -20,7 +20,9 @@ from ranvier.loading import LoadOptions, TorchModule, load_network
 from ranvier.runtimes.recording import Recording, Records
 
 if TYPE_CHECKING:
-    from ranvier.runtimes.verify import Verification
+    from ranvier.compiler.options import RoundingMethod
+    from ranvier.proof import Proof
+    from ranvier.runtimes.verify import Asked, Verification
     from ranvier.runtimes.verify.run import Progress
     from ranvier.summary import Report
     from ranvier.targets.schema import Target
@@ -45,12 +47,14 @@ class App:
     def run(self, x: ArrayLike, record: Records = (), runtime: Runtime = "simulator") -> Recording:
         """Run on ``x`` (samples, steps, *shape): outputs, predictions, counts, overflows.
 
+        Where the input has an encoder, ``x`` may be what it takes instead: samples (samples, *shape).
         ``record`` names what to keep of every layer: ``spikes``, ``membrane``, ``states``. All runtimes give
         the same values. Raises ``RanvierError`` when the data do not fit, or the runtime cannot run.
         """
         from ranvier.runtimes.verify.executors import executor
 
-        return executor(runtime)(self.program.chip, np.asarray(x), record)
+        chip = self.program.chip
+        return executor(runtime)(chip, frames_of(chip.ports[0], np.asarray(x)), record)
 
     def save(self, path: str | Path) -> None:
         """Write the artifact (``.rnv``), the same bytes each time; raises ``RanvierError`` RV409 if it cannot."""
@@ -69,6 +73,15 @@ class App:
 
         return report(self.program, self.target, recording)
 
+    def prove(self, seconds: float = 20.0, seed: int = 0) -> "Proof":
+        """Whether any input can overflow a register: each proved, refuted by an input, or open after the search.
+
+        The search takes about ``seconds`` at most; the same ``seed`` tries the same inputs in the same order.
+        """
+        from ranvier.proof import prove
+
+        return prove(self.program.chip, seconds, seed)
+
 
 def load(  # noqa: PLR0913 one keyword per choice that a source leaves open
     source: str | Path | TorchModule,
@@ -85,6 +98,7 @@ def load(  # noqa: PLR0913 one keyword per choice that a source leaves open
     input_shape: Shape | None = None,
     sample: object | None = None,
     steps: int | None = None,
+    encode: Encoder | None = None,
 ) -> Network:
     """The float network in ``source``: a ``.nir`` or ``.net`` file, or a torch module.
 
@@ -93,54 +107,63 @@ def load(  # noqa: PLR0913 one keyword per choice that a source leaves open
     ``floor`` of the membrane, or the ``preset`` of the exporting program. For ``.net`` files that start with a
     convolution: ``input_shape`` (channels, height, width). For torch modules: ``sample``, one input
     as ``forward`` takes it, and ``steps`` where ``forward`` does a single step. ``coding`` says whether spikes or a
-    current enter, ``readout`` how the answer is read.
+    current enter, ``readout`` how the answer is read. ``encode``, such as ``ranvier.encode.Rate(32, seed=0)``,
+    makes the frames from samples (samples, *shape) wherever data are given.
 
     Raises ``RanvierError`` with everything that is missing or cannot be read.
     """
     options = LoadOptions(
-        dt, method, reset, compare, max_spikes, floor, preset, coding, readout, input_shape, sample, steps
+        dt, method, reset, compare, max_spikes, floor, preset, coding, readout, input_shape, sample, steps, encode
     )
     return load_network(source, options)
 
 
-def compile(  # noqa: A001 the name of the verb
+def compile(  # noqa: A001, PLR0913 the name of the verb; one keyword per choice
     net: Network,
     target: str | Path = DEFAULT_TARGET,
     calibrate: ArrayLike | None = None,
     *,
     input_bits: int = INPUT_BITS,
+    weight_bits: int = 8,
+    layer_bits: Mapping[str, int] | None = None,
+    per_channel: bool = False,
+    rounding: "RoundingMethod" = "nearest",
+    equalize: bool = False,
+    correct_bias: bool = False,
 ) -> App:
     """Compile ``net`` for ``target``: a shipped chip's name, or the path of a target file.
 
-    ``calibrate`` (samples, steps, *shape) are inputs on which the float network's ranges are observed, so that
+    ``calibrate``, inputs as ``App.run`` takes them, are what the float network's ranges are observed on, so that
     scales use the registers well; without them ranges are unknown, and the report says so. ``input_bits`` is
-    the signed width of real-valued inputs on the wire.
+    the signed width of real-valued inputs on the wire, ``weight_bits`` the width of the weights (1 to 8),
+    ``layer_bits`` overrides it by layer name; what the others do is told at ``compiler.options.Options``.
+    The artifact keeps all of them, so that the same point can be compiled again.
 
     Raises ``RanvierError`` with everything that stands in the way.
     """
-    from ranvier.compiler.pipeline import Options, build, prepare
-    from ranvier.runtimes.observe import observe
-    from ranvier.targets.load import load_target
+    from ranvier.compiler.options import Options
+    from ranvier.compiling import Compilation
+    from ranvier.devices import device_app
+    from ranvier.targets.load import load_any
+    from ranvier.targets.schema import Target
 
-    chosen = load_target(target)
-    prepared = prepare(net)
-    data = None if calibrate is None else np.asarray(calibrate)
-    observed = None if data is None else observe(prepared, data)
-    program = build(prepared, chosen, observed, Options(input_bits))
-    provenance: dict[str, Figure] = {"network": net.name, "input_bits": input_bits}
-    if data is not None:
-        content = hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()
-        provenance |= {"calibration_shape": str(data.shape), "calibration_sha256": content}
-    return App(program, chosen, provenance, _target_sha256(target))
+    options = Options(
+        input_bits, weight_bits, layer_bits=tuple((layer_bits or {}).items()), per_channel=per_channel,
+        rounding=rounding, equalize=equalize, correct_bias=correct_bias,
+    )  # fmt: skip
+    chosen = load_any(target)
+    if not isinstance(chosen, Target):
+        return device_app(net, chosen, calibrate, options)
+    return Compilation(net, target, calibrate).app(options)
 
 
 def open(path: str | Path) -> App:  # noqa: A001 the name of the verb
     """The compiled network in the artifact at ``path``; raises ``RanvierError`` RV401 to RV408."""
-    from ranvier.targets.load import load_target
+    from ranvier.targets.load import load_target, meshes
 
     found = artifact.read(path)
     name = found.program.target
-    target = load_target(name) if name in target_names() else None
+    target = load_target(name) if name in meshes() else None
     return App(found.program, target, found.provenance, found.target_sha256)
 
 
@@ -164,13 +187,15 @@ def verify(
     runtimes: Sequence[str] = ("simulator",),
     *,
     samples_lava: int | None = None,
+    explain: "Asked | None" = None,
     progress: "Progress | None" = None,
 ) -> "Verification":
     """What deploying ``net`` as ``app`` costs on ``data`` (inputs, labels or None), and whether all runtimes agree.
 
     The first of ``runtimes`` runs all samples and is compared with the float network; the others are compared
-    with it in every spike and state, Lava on the first ``samples_lava`` samples. ``progress(what, done, total)``
-    is called as it goes. Without ``net`` the float network in the program is taken.
+    with it in every spike and state, Lava on the first ``samples_lava`` samples. Inputs are what ``App.run`` takes.
+    ``explain`` asks which approximation makes them differ, layer by layer (``docs/verification.md``).
+    ``progress(what, done, total)`` is called as it goes. Without ``net`` the float network in the program is taken.
     Raises ``RanvierError`` for data that do not fit, runtimes that cannot run, and RV605 for another network.
     """
     from ranvier.runtimes.verify import verify as verify_program
@@ -181,10 +206,11 @@ def verify(
     return verify_program(
         app.program,
         net,
-        np.asarray(inputs),
+        frames_of(app.program.chip.ports[0], np.asarray(inputs)),
         labels,
         runtimes=runtimes,
         samples_lava=samples_lava,
+        explain=explain,
         progress=progress,
     )
 
@@ -221,9 +247,8 @@ def _as_diagnostic(note: Note) -> Diagnostic:
     return Diagnostic(note.code, note.place, note.text, "nothing has to be done", "note")
 
 
-def _target_sha256(target: str | Path) -> str:
-    from importlib.resources import files
+def target_sha256(target: str | Path) -> str:
+    """The hash of the file of ``target``, a shipped chip's name or a path, and of the files that it extends."""
+    from ranvier.targets.load import load_any
 
-    text = str(target)
-    file = Path(text) if text.endswith(".toml") else files("ranvier.targets") / f"{text}.toml"
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return load_any(target).sha256

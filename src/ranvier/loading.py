@@ -9,7 +9,9 @@ from typing import Any
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.coding import Encoder, checked, sends
 from ranvier.compiler.ir.network import Network
+from ranvier.encode import with_encoder
 
 Values = Mapping[str, Any]
 TorchModule = Callable[..., object]
@@ -32,6 +34,7 @@ class LoadOptions:
     input_shape: Shape | None = None
     sample: object | None = None
     steps: int | None = None
+    encode: Encoder | None = None
 
     def given(self) -> dict[str, Any]:
         """The options that were said."""
@@ -93,9 +96,10 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
 
 
 def load_network(source: object, options: LoadOptions) -> Network:
-    """The float network of ``source``; raises ``RanvierError`` for what it cannot be, RV601 to RV604."""
+    """The float network of ``source``; raises ``RanvierError`` for what it cannot be, RV601 to RV604, RV355."""
     kind, place = _kind(source)
     given = options.given()
+    encoder = given.pop("encode", None)
     strangers = [name for name in given if name not in kind.options]
     if strangers:
         raise RanvierError(
@@ -107,7 +111,12 @@ def load_network(source: object, options: LoadOptions) -> Network:
             )
             for name in strangers
         )
-    return kind.read(Path(source) if isinstance(source, str) else source, given)
+    path = Path(source) if isinstance(source, str) else source
+    if encoder is None:
+        return kind.read(path, given)
+    if "coding" in kind.options and sends(checked(encoder)) == "current":
+        given.setdefault("coding", "current")
+    return with_encoder(kind.read(path, given), encoder)
 
 
 def is_module(source: object) -> bool:

@@ -15,7 +15,7 @@ from ranvier.compiler.ir.chip import ChipNetwork, Population, Rounding
 from ranvier.compiler.ir.network import Note
 from ranvier.compiler.ir.program import Program
 from ranvier.runtimes.recording import Recording
-from ranvier.runtimes.verify.overflow import register_of
+from ranvier.runtimes.verify.overflow import register_name
 
 if TYPE_CHECKING:
     from ranvier.targets.schema import Target
@@ -44,7 +44,7 @@ class LayerReport:
 class Report:
     """A program on its chip; ``memory`` is None for an unknown target, ``energy`` without a recording as well.
 
-    ``registers`` are bounds of every accumulator and state that hold for all inputs, their names those of states.
+    ``registers`` are bounds of every accumulator and state that hold for all inputs, named by states and sums.
     """
 
     network: str
@@ -99,7 +99,7 @@ def report(program: Program, target: "Target | None", recording: Recording | Non
     spent = None if target is None or recording is None else _energy(program, target, recording)
     layers = tuple(_layer(program, population, taken, recording) for population in chip.populations)
     notes = (*chip.notes, *program.notes)
-    registers = tuple(_named(chip, bound) for bound in overflows(chip).bounds)
+    named = tuple(replace(b, where=register_name(chip, b.population, b.where)) for b in overflows(chip).bounds)
     return Report(
         chip.name,
         program.target,
@@ -110,16 +110,8 @@ def report(program: Program, target: "Target | None", recording: Recording | Non
         spent,
         chip.roundings,
         notes,
-        registers,
+        named,
     )
-
-
-def _named(chip: ChipNetwork, bound: Bound) -> Bound:
-    """``bound`` with the state that its operation computes in the place of the operation."""
-    population = next(p for p in chip.populations if p.name == bound.population)
-    if bound.where not in {op.result for op in population.program.ops}:
-        return bound
-    return replace(bound, where=register_of(population.program, bound.where))
 
 
 def _layer(

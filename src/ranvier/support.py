@@ -20,7 +20,7 @@ def support_rows() -> tuple[Row, ...]:
     from ranvier.frontends.conversion.graph import ActivationKind  # noqa: PLC0415
     from ranvier.frontends.nir import graph, reading  # noqa: PLC0415
     from ranvier.frontends.onnx import evaluate  # noqa: PLC0415
-    from ranvier.frontends.torch import layers, norse, pooling, rockpool, sinabs, snntorch, spikingjelly  # noqa: PLC0415
+    from ranvier.frontends.torch import layers, norse, pooling, rockpool, sinabs, slayer, snntorch, spikingjelly  # noqa: PLC0415  # noqa: PLC0415
     from ranvier.runtimes.verify.executors import RUNTIMES  # noqa: PLC0415
     from ranvier.targets.load import target_names  # noqa: PLC0415
 
@@ -33,6 +33,7 @@ def support_rows() -> tuple[Row, ...]:
         ("torch", "Norse neurons", _listed(_last(norse.TABLE))),
         ("torch", "Sinabs neurons", _listed(_last(sinabs.TABLE))),
         ("torch", "Rockpool neurons", _listed(_last(rockpool.TABLE))),
+        ("torch", "SLAYER neurons and blocks", _listed(_last(slayer.TABLE))),
         ("torch", "snnTorch resets", _listed(sorted(snntorch.RESET_CODES))),
         ("NIR", "nodes", _listed(graph.SUPPORTED)),
         ("NIR", "presets", _listed(reading.PRESETS)),

@@ -53,3 +53,18 @@ def test_convert_refuses_what_cannot_be_known(run: Run) -> None:
     assert run("convert", "net.py:net", "--calibrate", "plain.npz", "--data", "plain.npz", "--json").codes == ["RV674"]
     unreachable = ("--data", "data.npz", "--least", "1.01")
     assert run("convert", "net.py:net", "--calibrate", "plain.npz", *unreachable, "--json").codes == ["RV675"]
+
+
+@pytest.mark.usefixtures("model")
+def test_convert_puts_the_coder_at_the_input(run: Run) -> None:
+    words = ("convert", "net.py:net", "--calibrate", "plain.npz", "--steps", 48, "-o", "o.rnv")
+    for given, wanted in (
+        ((), {"coder": "direct", "steps": 48}),
+        (("--encode", "rate", "--seed", 2), {"coder": "rate", "steps": 48, "seed": 2}),
+    ):
+        done = run(*words, *given, "--data", "data.npz", "--json")
+        assert done.code == 0, done.out
+        assert run("inspect", "o.rnv", "--json").json["input"]["encoder"] == wanted
+        ran = run("simulate", "o.rnv", "data.npz", "--json").json
+        assert ran["steps"] == 48
+        assert ran["accuracy"] >= (0.9 if not given else 0.6)

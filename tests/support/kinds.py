@@ -28,6 +28,9 @@ INPUTS, HIDDEN, OUTPUTS = 12, 10, 4
 
 MODELS: Mapping[str, NeuronModel] = {
     "sinabs_alif": AdaptiveLif(keep_membrane=0.9, keep_adaptation=0.95, adaptation=1.8 * 0.05, gain=0.5),
+    "sinabs_alif_counts": AdaptiveLif(
+        keep_membrane=0.9, keep_adaptation=0.8, adaptation=0.1, threshold=0.2, max_spikes=2, floor=-0.3, floored=True
+    ),
     "slayer_alif": AdaptiveLif(
         keep_current=0.5,
         keep_membrane=0.8,

@@ -37,19 +37,25 @@ def adaptive_lif(words: set[str], p: Numbers, s: Numbers, a: int) -> Step:
     raised = p["threshold"] + s["z"]
     level = raised + s.get("r", 0)
     fires = beyond(words, h, level)
+    most = next((int(word.removeprefix("counts")) for word in words if word.startswith("counts")), 1)
+    sent = int(fires)
+    if fires and most != 1:
+        sent = min(h // max(level, 1), most or TOP)
     after["v"] = h
     if fires and "value" in words:
         after["v"] = p["reset_value"]
     if fires and "subtract" in words:
-        after["v"] = limited(h - level)
+        after["v"] = limited(h - sent * level)
+    if "floored" in words:
+        after["v"] = max(after["v"], p["floor"])
     after["z"] = kept(s["z"], p["keep_adaptation"])
     if "r" in s:
         after["r"] = kept(s["r"], p["keep_refractory"])
     if fires:
-        after["z"] = limited(after["z"] + p["adaptation"])
+        after["z"] = limited(after["z"] + sent * p["adaptation"])
         if "r" in s:
             after["r"] = limited(after["r"] + kept(raised, p["refractory"]))
-    return int(fires), h, after
+    return sent, h, after
 
 
 def feedback_lif(words: set[str], p: Numbers, s: Numbers, a: int) -> Step:

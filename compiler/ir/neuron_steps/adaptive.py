@@ -9,10 +9,19 @@ from ranvier.compiler.ir.trace import Value
 
 
 @lru_cache
-def adaptive_lif(domain: Domain, compare: Compare, reset: Reset, current: bool, refractory: bool) -> StepProgram:
+def adaptive_lif(
+    domain: Domain,
+    compare: Compare,
+    reset: Reset,
+    current: bool,
+    refractory: bool,
+    max_spikes: int = 1,
+    floored: bool = False,
+) -> StepProgram:
     """:class:`~ranvier.compiler.ir.neurons.AdaptiveLif`, with or without a synaptic current and a refractory part."""
-    features = (reset, equality(compare), "current" if current else "", "refractory" if refractory else "")
-    n = Arithmetic("adaptive_lif", domain, *features)
+    several = "" if max_spikes == 1 else f"counts{max_spikes}"
+    words = ("current" if current else "", "refractory" if refractory else "", several, "floored" if floored else "")
+    n = Arithmetic("adaptive_lif", domain, reset, equality(compare), *words)
     v, z = n.state("v"), n.state("z")
     updates: dict[str, Value] = {}
     x = n.arriving()
@@ -29,9 +38,20 @@ def adaptive_lif(domain: Domain, compare: Compare, reset: Reset, current: bool, 
         rested = n.scaled(r, "keep_refractory")
         updates["r"] = n.trace.where(fire, n.settled(rested + n.scaled(raised, "refractory")), rested)
     kept = n.scaled(z, "keep_adaptation")
-    updates["z"] = n.trace.where(fire, n.settled(kept + n.param("adaptation")), kept)
-    updates["v"] = n.reset(reset, h, fire, level)
-    return n.finish(updates, fire, h)
+    sent, taken, risen = fire, level, n.param("adaptation")
+    if several:
+        sent = _counted(n, h, level, fire, max_spikes)
+        taken, risen = sent * level, sent * risen
+    updates["z"] = n.trace.where(fire, n.settled(kept + risen), kept)
+    left = n.reset(reset, h, fire, taken)
+    updates["v"] = n.trace.op("maximum", left, n.param("floor")) if floored else left
+    return n.finish(updates, sent, h, graded=bool(several))
+
+
+def _counted(n: Arithmetic, h: Value, level: Value, fire: Value, most: int) -> Value:
+    """How often ``level`` goes into ``h`` where a neuron fires, up to ``most`` (0: without limit)."""
+    count = h // (n.trace.op("maximum", level, 1) if n.exact else level)
+    return n.trace.where(fire, n.trace.op("minimum", count, most) if most else count, 0)
 
 
 @lru_cache

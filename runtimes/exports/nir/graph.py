@@ -61,7 +61,7 @@ class Graph:
         import nir  # noqa: PLC0415 - spares the start what only this export needs
 
         if isinstance(node, Input):
-            written, shape = Written(nir.Input({"input": np.array(node.shape)})), node.shape
+            written, shape = Written(nir.Input({"input": np.array(node.shape)}), hints=_coder(node)), node.shape
         else:
             arriving = self._arriving(node)
             if isinstance(node, Neurons):
@@ -139,6 +139,14 @@ class Graph:
         name = _free("output", set(self.nodes))
         self.nodes[name] = nir.Output({"output": np.array(self._shapes[end])})
         self.edges.append((self._names[end], name))
+
+
+def _coder(source: Input) -> tuple[str, ...]:
+    """What other programs do not see of an input whose frames a coder makes from samples."""
+    if source.encoder is None:
+        return ()
+    kind = type(source.encoder).__name__
+    return (f"NIR has no input coder: {kind} stands in the metadata for Ranvier; other programs need its frames",)
 
 
 def _loss(place: str, text: str) -> Diagnostic:

@@ -46,13 +46,13 @@ class Reader:
 
 
 _EVERYWHERE = frozenset({"Affine", "Conv2d", "Flatten", "LIF"})
+_WITH_CURRENTS = _EVERYWHERE | {"Linear", "CubaLIF"}
 _ALL = frozenset(("v_threshold", "v_reset", "v_leak", "tau", "tau_mem", "tau_syn"))
 
 READERS: Mapping[str, Reader] = {
     "spec": Reader(
         1e-4,
-        _EVERYWHERE
-        | {"Linear", "Conv1d", "Scale", "SumPool2d", "AvgPool2d", "Delay", "IF", "CubaLIF", "LI", "I", "CubaLI"},
+        _WITH_CURRENTS | {"Conv1d", "Scale", "SumPool2d", "AvgPool2d", "Delay", "IF", "LI", "I", "CubaLI"},
         reads_reset_value=True,
         gain="r",
         leak="any",
@@ -61,15 +61,15 @@ READERS: Mapping[str, Reader] = {
     ),
     "snntorch": Reader(
         1e-4,
-        _EVERYWHERE | {"Linear", "AvgPool2d", "CubaLIF"},
+        _WITH_CURRENTS | {"AvgPool2d"},
         uniform=frozenset({"v_threshold"}),
         fixed_dt=True,
         loops=False,
     ),
-    "norse": Reader(1e-3, _EVERYWHERE | {"Linear", "IF", "CubaLIF"}, initial="leak", gain="norse", leak="any"),
+    "norse": Reader(1e-3, _WITH_CURRENTS | {"IF"}, initial="leak", gain="norse", leak="any"),
     "spikingjelly": Reader(
         1e-4,
-        _EVERYWHERE | {"Linear", "Conv1d", "AvgPool2d", "IF", "CubaLIF"},
+        _WITH_CURRENTS | {"Conv1d", "AvgPool2d", "IF"},
         compare=">=",
         reads_reset_value=True,
         initial="reset",

@@ -3,15 +3,22 @@
 from rich.text import Text
 
 from ranvier import api
-from ranvier.cli.options import TARGET, ModelName, ModelOptions, TargetName
+from ranvier.cli.options import TARGET, CoderOptions, CoderSteps, ModelName, ModelOptions, TargetName
 from ranvier.cli.output import Answer, Output, clean, drawn
-from ranvier.cli.sources import read_model
+from ranvier.cli.sources import read_encoder, read_model
 
 
-def check(model: ModelName, options: ModelOptions, output: Output, target: TargetName = TARGET) -> Answer:
+def check(
+    model: ModelName,
+    options: ModelOptions,
+    coder: CoderOptions,
+    output: Output,
+    target: TargetName = TARGET,
+    steps: CoderSteps = None,
+) -> Answer:
     """Say what stands in the way of a model on a chip, all at once, each with its fix."""
     with output.working("checking"):
-        network = read_model(model, options)
+        network = read_model(model, options, read_encoder(coder, steps))
         found = api.check(network, target)
     errors = [diagnostic for diagnostic in found if diagnostic.severity == "error"]
     if not output.json:

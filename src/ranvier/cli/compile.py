@@ -1,22 +1,63 @@
 """``ranvier compile``: a model to a program file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.text import Text
 from typer import Option
 
 from ranvier import api
-from ranvier.cli.options import TARGET, DataOptions, ModelName, ModelOptions, TargetName
+from ranvier.cli.options import TARGET, CoderOptions, DataOptions, ModelName, ModelOptions, TargetName
 from ranvier.cli.output import Answer, Output
-from ranvier.cli.sources import read_data, read_model
+from ranvier.cli.sources import read_data, read_encoder, read_model
 from ranvier.cli.tables import report_tables
+from ranvier.compiler.options import parse_layer_bits
 
 InputBits = Annotated[int, Option(min=2, max=24, help="Signed width of real-valued inputs on the wire.")]
 Calibration = Annotated[
     Path | None, Option("--calibrate", help="An .npz file with typical inputs, to choose the scales with.")
 ]
+
+
+FITTING = "Fitting"
+
+
+class RoundingName(StrEnum):
+    """How weights are rounded."""
+
+    nearest = "nearest"
+    output = "output"
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How the network becomes integers."""
+
+    weight_bits: Annotated[
+        int, Option(min=1, max=8, help="Width of the weights, sign included.", rich_help_panel=FITTING)
+    ] = 8
+    layer_bits: Annotated[
+        str, Option(help="Widths of single layers, such as conv1=6,fc=4.", rich_help_panel=FITTING)
+    ] = ""
+    per_channel: Annotated[
+        bool, Option("--per-channel", help="A scale for each output channel.", rich_help_panel=FITTING)
+    ] = False
+    rounding: Annotated[
+        RoundingName,
+        Option(
+            help="Every weight to the nearest level, or so that the membranes' error on the calibration data is least.",
+            rich_help_panel=FITTING,
+        ),
+    ] = RoundingName.nearest
+    equalize: Annotated[
+        bool, Option("--equalize", help="Rescale what senders of real numbers send.", rich_help_panel=FITTING)
+    ] = False
+    correct_bias: Annotated[
+        bool,
+        Option("--correct-bias", help="Take the mean shift of rounding back in the bias.", rich_help_panel=FITTING),
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -29,11 +70,13 @@ class Products:
     lava: Annotated[Path | None, Option("--lava", help="Also write a Lava project into this folder.")] = None
 
 
-def compile_model(
+def compile_model(  # noqa: PLR0913, PLR0917 one parameter per group of options
     model: ModelName,
     options: ModelOptions,
+    coder: CoderOptions,
     data: DataOptions,
     products: Products,
+    fitting: Fitting,
     output: Output,
     target: TargetName = TARGET,
     calibrate: Calibration = None,
@@ -41,10 +84,11 @@ def compile_model(
 ) -> Answer:
     """Compile a model for a chip and write the program file."""
     with output.working("compiling"):
-        network = read_model(model, options)
-        shape = network.inputs[0].shape
-        samples = None if calibrate is None else read_data(calibrate, shape, data)
-        app = api.compile(network, target, None if samples is None else samples.inputs, input_bits=input_bits)
+        network = read_model(model, options, read_encoder(coder, data.steps))
+        samples = None if calibrate is None else read_data(calibrate, network.inputs[0], data)
+        app = api.compile(
+            network, target, None if samples is None else samples.inputs, input_bits=input_bits, **_chosen(fitting)
+        )
         path = products.result or Path(f"{network.name}.rnv")
         app.save(path)
         if products.lava is not None:
@@ -53,3 +97,9 @@ def compile_model(
     written = [Text(f"wrote {name}", style="bold") for name in (path, products.lava) if name is not None]
     values = {"output": path, "lava": products.lava, "report": report.to_json()}
     return Answer(values, (*report_tables(report, output.verbose), *written))
+
+
+def _chosen(fitting: Fitting) -> dict[str, Any]:
+    """``fitting`` as keywords of ``api.compile``."""
+    given = {f.name: getattr(fitting, f.name) for f in fields(fitting)}
+    return given | {"layer_bits": dict(parse_layer_bits(fitting.layer_bits)), "rounding": fitting.rounding.value}

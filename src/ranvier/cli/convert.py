@@ -1,19 +1,21 @@
 """``ranvier convert``: a ReLU network to a spiking one, its accuracy by steps, and a program file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+from numpy.typing import NDArray
 from rich.console import RenderableType
 from rich.text import Text
 from typer import Argument, Option
 
-from ranvier import api, conversion, encode
-from ranvier.cli.options import TARGET, TargetName
+from ranvier import api, conversion
+from ranvier.cli.options import TARGET, CoderOptions, TargetName
 from ranvier.cli.output import Answer, Output
-from ranvier.cli.sources import named_source
+from ranvier.cli.sources import named_source, read_encoder
 from ranvier.cli.tables import report_tables, row, table
+from ranvier.compiler.ir.coding import encode
 from ranvier.compiler.ir.network import Network
 from ranvier.data import Samples, load_data
 
@@ -70,6 +72,7 @@ class ConversionOptions:
 def convert_model(
     model: ReluModel,
     options: ConversionOptions,
+    coder: CoderOptions,
     output: Output,
     calibrate: Typical = None,
     data: Labelled = None,
@@ -88,10 +91,9 @@ def convert_model(
             percentile=options.percentile,
             per_channel=options.per_channel,
             max_pool="exact" if options.max_pool is MaxPools.exact else "average",
+            encode=read_encoder(coder, options.steps),
         )
-        longest = options.steps if tested is None else max(options.steps, *conversion.STEPS)
-        shown = None if inputs is None else encode.direct(inputs[:COMPILED_WITH], longest)
-        app = api.compile(net, target, shown)
+        app = api.compile(net, target, None if inputs is None else _shown_longest(net, inputs, tested is not None))
         path = result or Path(f"{net.name}.rnv")
         app.save(path)
         measured = {} if tested is None else _measured(net, app, tested)
@@ -101,6 +103,14 @@ def convert_model(
     report = app.report()
     values = {"output": path, "accuracy_by_steps": measured, "fewest_steps": enough, "report": report.to_json()}
     return Answer(values, (*report_tables(report, output.verbose), *_shown(measured, enough), Text(f"wrote {path}")))
+
+
+def _shown_longest(net: Network, inputs: NDArray[Any], measured: bool) -> NDArray[Any]:
+    """The first inputs as frames, for as many steps as the network will run, so that the scales hold that long."""
+    encoder = net.inputs[0].encoder
+    assert encoder is not None
+    longest = max(encoder.steps, *conversion.STEPS) if measured else encoder.steps
+    return encode(replace(encoder, steps=longest), inputs[:COMPILED_WITH])
 
 
 def _measured(net: Network, app: api.App, data: Samples) -> dict[str, dict[int, float]]:

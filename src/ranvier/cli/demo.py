@@ -5,7 +5,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 from numpy.typing import NDArray
 from rich.console import RenderableType
 from rich.table import Table
@@ -16,6 +15,7 @@ from ranvier import api
 from ranvier.cli.output import Answer, Output, drawn
 from ranvier.cli.tables import bytes_text, energy_text, report_tables, row, table, verification_rows
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
+from ranvier.compiler.ir.coding import Direct
 from ranvier.compiler.ir.network import Network
 from ranvier.data import load_data
 from ranvier.runtimes.lava.environment import lava_python, lava_status
@@ -30,7 +30,7 @@ LavaSamples = Annotated[int | None, Option(min=1, help="Samples that run in Lava
 
 @dataclass(frozen=True, eq=False)
 class _Example:
-    """The float network, what calibrates it, and the test data: inputs (samples, steps, *shape) and labels."""
+    """The float network, images that calibrate it, and the test data: images (samples, *shape) and labels."""
 
     network: Network
     calibration: NDArray[Any]
@@ -78,13 +78,8 @@ def _example(folder: Path) -> _Example:
         raise error("RV618", "demo", message, "pip install 'ranvier[demo]'") from problem
     test, calibration = load_data(folder / "test.npz"), load_data(folder / "calibration.npz")
     assert test.labels is not None
-    network = api.load(trained(), sample=test.inputs[:1])
-    return _Example(network, _shown_for(calibration.inputs, STEPS), _shown_for(test.inputs, STEPS), test.labels)
-
-
-def _shown_for(images: NDArray[Any], steps: int) -> NDArray[Any]:
-    """(samples, steps, *shape): each image as a constant current."""
-    return np.repeat(images[:, None], steps, axis=1)
+    network = api.load(trained(), sample=test.inputs[:1], encode=Direct(STEPS))
+    return _Example(network, calibration.inputs, test.inputs, test.labels)
 
 
 def _lava_refusal(output: Output) -> tuple[Diagnostic, ...]:

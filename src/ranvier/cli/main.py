@@ -12,11 +12,15 @@ from ranvier.cli.compile import compile_model
 from ranvier.cli.convert import convert_model
 from ranvier.cli.demo import demo
 from ranvier.cli.doctor import doctor
+from ranvier.cli.evaluate import evaluate_data
 from ranvier.cli.export import export
 from ranvier.cli.inspect import inspect
 from ranvier.cli.output import write_json
+from ranvier.cli.report import report_program
 from ranvier.cli.simulate import simulate
+from ranvier.cli.states import states
 from ranvier.cli.targets import targets
+from ranvier.cli.tune import tune_model
 from ranvier.cli.verbs import Exit, Verb, command
 from ranvier.cli.verify import verify
 from ranvier.compiler.diagnostics import Diagnostic
@@ -26,8 +30,12 @@ VERBS: Mapping[str, Verb] = {
     "compile": compile_model,
     "convert": convert_model,
     "simulate": simulate,
+    "evaluate": evaluate_data,
+    "tune": tune_model,
     "verify": verify,
+    "report": report_program,
     "inspect": inspect,
+    "states": states,
     "export": export,
     "targets": targets,
     "doctor": doctor,

@@ -11,6 +11,7 @@ from ranvier.api import DEFAULT_TARGET
 
 MODEL = "Model"
 DATA = "Data"
+CODING = "Input coding"
 OUTPUT = "Output"
 
 ModelName = Annotated[
@@ -29,6 +30,9 @@ DataFile = Annotated[
     Path,
     Argument(metavar="DATA", help="An .npz file with inputs, or with events x, y, p, t_us, offsets; labels optional."),
 ]
+CoderSteps = Annotated[
+    int | None, Option("--steps", min=1, help="Steps for which a coder shows a sample.", rich_help_panel=CODING)
+]
 TARGET = DEFAULT_TARGET
 
 
@@ -36,6 +40,7 @@ class RuntimeName(StrEnum):
     """The executors of a program."""
 
     simulator = "simulator"
+    gpu = "gpu"
     oracle = "oracle"
     lava = "lava"
 
@@ -84,12 +89,47 @@ class ModelOptions:
     ] = None
 
 
+class CoderName(StrEnum):
+    """The coders of samples."""
+
+    direct = "direct"
+    rate = "rate"
+    latency = "latency"
+    delta = "delta"
+    phase = "phase"
+    burst = "burst"
+
+
+@dataclass(frozen=True)
+class CoderOptions:
+    """How samples become frames, each field but the first named after the coder's parameter it sets."""
+
+    encode: Annotated[
+        CoderName | None,
+        Option(help="The coder at the input, which shows samples for --steps steps.", rich_help_panel=CODING),
+    ] = None
+    seed: Annotated[int | None, Option(help="Seed of the spikes that are drawn (rate).", rich_help_panel=CODING)] = None
+    threshold: Annotated[
+        float | None, Option("--delta-threshold", help="Change that a spike stands for.", rich_help_panel=CODING)
+    ] = None
+    bits: Annotated[
+        int | None, Option("--phase-bits", help="Binary digits of a value; by default 8.", rich_help_panel=CODING)
+    ] = None
+    longest: Annotated[
+        int | None, Option("--burst-longest", help="Spikes of the value 1; by default 5.", rich_help_panel=CODING)
+    ] = None
+    gap: Annotated[
+        int | None,
+        Option("--burst-gap", help="Silent steps between spikes of value 0; by default 2.", rich_help_panel=CODING),
+    ] = None
+
+
 @dataclass(frozen=True)
 class DataOptions:
     """How data become frames."""
 
     steps: Annotated[
-        int | None, Option(min=1, help="Steps per sample: static inputs are repeated.", rich_help_panel=DATA)
+        int | None, Option(min=1, help="Steps per sample: static inputs are repeated or encoded.", rich_help_panel=DATA)
     ] = None
     bin_us: Annotated[float | None, Option(help="Microseconds per step, for event data.", rich_help_panel=DATA)] = None
     samples: Annotated[int | None, Option(min=1, help="Use the first samples only.", rich_help_panel=DATA)] = None

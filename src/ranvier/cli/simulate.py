@@ -11,11 +11,11 @@ from rich.text import Text
 from typer import Option
 
 from ranvier import api
+from ranvier.cli.arrays import write_arrays
 from ranvier.cli.options import DataFile, DataOptions, ProgramFile, RuntimeName
 from ranvier.cli.output import Answer, Output
 from ranvier.cli.sources import read_data
 from ranvier.cli.tables import layers_table, percent
-from ranvier.compiler.diagnostics import error
 from ranvier.data import Samples
 from ranvier.runtimes.recording import Recording
 from ranvier.runtimes.verify.overflow import diagnose, locate
@@ -39,7 +39,7 @@ def simulate(
     """Run a program on data, bit for bit as on the chip, and say what it predicts."""
     with output.working("simulating"):
         app = api.open(program)
-        samples = read_data(data_file, app.program.chip.ports[0].shape, data)
+        samples = read_data(data_file, app.program.chip.ports[0], data)
         recording = app.run(samples.inputs, ("spikes",) if result else (), runtime.value)
         if result is not None:
             _write(result, recording)
@@ -49,7 +49,7 @@ def simulate(
         "program": program,
         "runtime": runtime.value,
         "samples": len(samples),
-        "steps": samples.inputs.shape[1],
+        "steps": recording.outputs.shape[1],
         "seconds": recording.seconds,
         "predictions": recording.predictions,
         "layers": {name: vars(stats) for name, stats in recording.stats.items()},
@@ -82,9 +82,4 @@ def _sentence(values: dict[str, Any]) -> str:
 def _write(path: Path, recording: Recording) -> None:
     arrays: dict[str, Any] = {f"spikes/{name}": array for name, array in recording.spikes.items()}
     arrays |= {"outputs": recording.outputs, "predictions": recording.predictions}
-    try:
-        with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-    except OSError as problem:
-        message = f"cannot be written: {problem.strerror or problem}"
-        raise error("RV617", str(path), message, "choose a folder that can be written") from problem
+    write_arrays(path, arrays)

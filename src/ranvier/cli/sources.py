@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranvier.cli.options import DataOptions, ModelOptions
+from ranvier.cli.options import CoderOptions, DataOptions, ModelOptions
 from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
-from ranvier.compiler.ir.network import Network
+from ranvier.compiler.ir.chip import Port
+from ranvier.compiler.ir.coding import CODERS, Encoder, coder, described, takes
+from ranvier.compiler.ir.network import Input, Network
 from ranvier.data import Samples, load_data
 from ranvier.loading import LoadOptions, is_module, load_network
 
@@ -26,13 +28,33 @@ MAX_SAMPLE = 2**27
 SHARED = ("dt", "method", "reset", "compare", "max_spikes", "floor", "preset", "coding", "readout")
 
 
-def read_model(model: str, options: ModelOptions) -> Network:
+def read_model(model: str, options: ModelOptions, encoder: Encoder | None = None) -> Network:
     """The network that ``model`` names: a file's path, or ``file.py:name``, which runs that file."""
-    source = named_source(model)
+    return read_source(named_source(model), options, encoder)
+
+
+def read_source(source: object, options: ModelOptions, encoder: Encoder | None = None) -> Network:
+    """The network in ``source``, a path or a torch module."""
     shared = {f.name: getattr(options, f.name) for f in fields(options) if f.name in SHARED}
     sample = None if options.sample is None else read_sample(options.sample)
     shape = None if options.input_shape is None else _shape(options.input_shape, "option input-shape")
-    return load_network(source, LoadOptions(**shared, input_shape=shape, sample=sample, steps=options.module_steps))
+    steps = options.module_steps
+    return load_network(source, LoadOptions(**shared, input_shape=shape, sample=sample, steps=steps, encode=encoder))
+
+
+def read_encoder(options: CoderOptions, steps: int | None) -> Encoder | None:
+    """The coder that the options describe, for samples of ``steps`` steps; None where none is asked for."""
+    given = {f.name: value for f in fields(options) if (value := getattr(options, f.name)) is not None}
+    name = given.pop("encode", None)
+    if name is None:
+        if given:
+            fix = f"leave it out, or choose a coder: --encode {', '.join(CODERS)}"
+            raise error("RV607", f"option of coders ({', '.join(given)})", "no coder was chosen", fix)
+        return None
+    if steps is None:
+        raise error("RV608", "option encode", f"for how many steps {name.value} shows a sample is not known",
+                    "say it: --steps 32")  # fmt: skip
+    return coder(name.value, steps=steps, **given)
 
 
 def named_source(model: str) -> object:
@@ -59,8 +81,9 @@ def _shape(text: str, place: str) -> Shape:
     return shape
 
 
-def read_data(path: Path, shape: Shape, options: DataOptions) -> Samples:
-    """The data for an input of ``shape``: inputs (samples, steps, *shape); static ones are repeated."""
+def read_data(path: Path, entry: Input | Port, options: DataOptions) -> Samples:
+    """The data that enter at ``entry``: samples as its encoder takes them, or frames; static ones are repeated."""
+    shape = entry.shape
     image = (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
     timed = options.bin_us is not None
     steps = options.steps if timed else None
@@ -68,6 +91,9 @@ def read_data(path: Path, shape: Shape, options: DataOptions) -> Samples:
     if options.samples is not None:
         samples = samples[: options.samples]
     inputs = samples.inputs
+    if entry.encoder is not None and takes(entry, inputs.shape):
+        _check_steps(path, entry.encoder, options.steps)
+        return samples
     if inputs.shape[1:] == shape:
         if options.steps is None:
             fix = "say for how many steps each input is shown: --steps 20"
@@ -76,6 +102,12 @@ def read_data(path: Path, shape: Shape, options: DataOptions) -> Samples:
     elif options.steps is not None:
         inputs = inputs[:, : options.steps]
     return Samples(inputs, samples.labels)
+
+
+def _check_steps(path: Path, encoder: Encoder, steps: int | None) -> None:
+    if steps not in (None, encoder.steps):
+        text = f"each sample is shown for {encoder.steps} steps by {described(encoder)}, not for {steps}"
+        raise error("RV609", str(path), text, f"leave --steps out, or compile with --steps {steps}")
 
 
 def _module(file: Path, name: str | None) -> object:

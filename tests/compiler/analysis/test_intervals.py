@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ranvier.compiler.analysis.boxes import inductive_box
 from ranvier.compiler.analysis.intervals import RULES, Interval, exactly, step_range
-from ranvier.compiler.analysis.overflow import Overflows, inductive_box, overflows
+from ranvier.compiler.analysis.overflow import Overflows, overflows
 from ranvier.compiler.ir.chip import ChipNetwork, Connection, DenseSynapse, Population, Port
 from ranvier.compiler.ir.interpret import NUMPY
 from ranvier.compiler.ir.network import Readout
@@ -42,6 +43,7 @@ def test_each_rule_covers_its_operation(kind: str, data: st.DataObject) -> None:
     assert covered.low <= value <= covered.high
 
 
+@settings(max_examples=max(8, settings.default.max_examples // 2))
 @given(st.data())
 def test_no_run_leaves_its_ranges_and_what_is_proved_never_overflows(data: st.DataObject) -> None:
     chip = data.draw(chip_networks())

@@ -199,17 +199,22 @@ def test_each_level_has_its_own_law(level, faulty, findings):
 
 
 @pytest.mark.parametrize(
-    ("sign", "good", "bad"),
+    ("sign", "bits", "good", "bad"),
     [
-        ("mixed", [-256, -2, 0, 254], [-258, 256, 1, -255, 0.5]),
-        ("excitatory", [0, 1, 255], [-1, 256, 0.5]),
-        ("inhibitory", [-255, -1, 0], [1, -256, -0.5]),
+        ("mixed", 8, [-256, -2, 0, 254], [-258, 256, 1, -255, 0.5]),
+        ("excitatory", 8, [0, 1, 255], [-1, 256, 0.5]),
+        ("inhibitory", 8, [-255, -1, 0], [1, -256, -0.5]),
+        ("mixed", 4, [-256, -32, 0, 224], [-258, 16, 240]),
+        ("excitatory", 4, [0, 16, 240], [8, 255]),
+        ("mixed", 2, [-256, -128, 0, 128], [64, 256]),
+        ("mixed", 1, [-128, 128], [0, -256]),
+        ("excitatory", 9, [], [0]),
     ],
 )
-def test_the_grid_of_each_sign_mode(sign, good, bad):
-    assert not off_grid(np.array(good), sign)
-    assert all(off_grid(np.array([0, value]), sign) for value in bad)
-    assert not off_grid(np.zeros(0), sign)
+def test_the_grid_of_each_width_and_sign_mode(sign, bits, good, bad):
+    grid = Grid(1.0, 0, sign, bits)
+    assert not off_grid(np.array(good or [0]), grid) or bits == 9
+    assert all(off_grid(np.array([value]), grid) for value in bad)
 
 
 @given(chip_networks())

@@ -190,18 +190,18 @@ def test_trained_mnist_network_fits_in_five_cores() -> None:
     assert done.warnings == ()
 
 
-def test_a_convolution_is_cut_by_rows_which_share_the_fewest_inputs() -> None:
+def test_a_convolution_is_cut_into_patches_which_share_the_fewest_inputs() -> None:
     chip = network(
         [Port("in", (2, 16, 16))],
         [lif_population("conv", (16, 16, 16))],
         [conv("in", "conv", (2, 16, 16), 16)],
     )
     done = Partition(LOIHI1)(chip)
-    # Four rows of all 16 channels on each of four cores, with the row above and below as input.
+    # A quarter of the plane of all 16 channels on each of four cores, with a row and a column beside it as input.
     assert cores_of(done.pieces) == 4
     first = [(p.start, p.stop) for p in done.pieces if p.core == 0]
-    assert first == [(256 * channel, 256 * channel + 64) for channel in range(16)]
-    assert [p.use["in_axons"] for p in done.pieces if p.use] == [80, 96, 96, 80]
+    assert first == [(256 * c + 16 * row, 256 * c + 16 * row + 8) for c in range(16) for row in range(8)]
+    assert [p.use["in_axons"] for p in done.pieces if p.use] == [81, 81, 81, 81]
     assert violations(chip, LOIHI1, done.pieces) == []
 
 

@@ -118,3 +118,51 @@ def test_wrong_calibration_data_and_options_are_refused(tmp_path: Path) -> None:
         ranvier.convert(path, calibrate=None)
     with pytest.raises(ranvier.RanvierError, match="RV664 options"):
         ranvier.convert(path, calibrate=real(5, 2, 7, 7), percentile=101)
+
+
+STAIRS = {"c": np.float32(1.7), "z": np.float32(0), "one": np.float32(1), "n": np.float32(4), "h": np.float32(0.5)}
+QCFS: dict[str, Sequence[Any]] = {
+    "published": (
+        node("Div", "fc c", "a"), node("Clip", "a z one", "b"), node("Mul", "b n", "d"), node("Add", "d h", "e"),
+        node("Floor", "e", "f"), node("Div", "f n", "g"), node("Mul", "g c", "stairs"),
+    ),
+    "clipped last": (
+        node("Div", "fc c", "a"), node("Mul", "a n", "b"), node("Add", "h b", "d"), node("Floor", "d", "e"),
+        node("Div", "e n", "f"), node("Clip", "f z one", "g"), node("Mul", "c g", "stairs"),
+    ),
+    "straight through": (
+        node("Relu", "fc", "r"), node("Div", "r c", "a"), node("Min", "a one", "b"), node("Mul", "b n", "d"),
+        node("Add", "d h", "e"), node("Floor", "e", "f"), node("Sub", "f e", "s"), node("Add", "e s", "g"),
+        node("Div", "g n", "i"), node("Mul", "i c", "stairs"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", QCFS)
+def test_quantized_activations_are_found_in_their_operators(written: str, tmp_path: Path) -> None:
+    constants = STAIRS | {"w": real(5, 3)}
+    nodes = (
+        node("MatMul", "x w", "fc0"),
+        node("Mul", "fc0 h", "fc"),
+        *QCFS[written],
+        node("MatMul", "stairs v", "out"),
+    )
+    path, x = write(tmp_path / "qcfs.onnx", nodes, constants | {"v": real(3, 2)}, (5,)), 3 * real(40, 5)
+    graph = read_onnx(path)
+    (found,) = graph.activations
+    assert (found.kind, found.levels, found.name) == ("quantized", 4, "stairs")
+    assert found.ceiling == pytest.approx(1.7, rel=1e-6)
+    np.testing.assert_allclose(Evaluator(graph).outputs(x), reference(path, x, "out"), atol=1e-5)
+    net = ranvier.convert(path, calibrate=x)
+    assert ranvier.accuracy_by_steps(net, x, reference(path, x, "out").argmax(axis=1), steps=(4, 64))[64] >= 0.9
+
+
+def test_a_staircase_that_is_none_is_refused_where_it_rounds(tmp_path: Path) -> None:
+    uneven = (node("Mul", "x n", "a"), node("Floor", "a", "b"), node("Div", "b n", "d"), node("Clip", "d z one", "e"))
+    branched = (*QCFS["published"][:5], node("Div", "f n", "g"), node("Mul", "g c", "i"), node("Add", "i f", "j"))
+    first = (node("Identity", "x", "fc"),)
+    for nodes in (uneven, (*first, *branched)):
+        with pytest.raises(ranvier.RanvierError) as refused:
+            read_onnx(write(tmp_path / "bad.onnx", nodes, STAIRS, (3,)))
+        assert "Floor" in " ".join(d.message for d in refused.value.diagnostics)
+        assert {d.code for d in refused.value.diagnostics} == {"RV665"}

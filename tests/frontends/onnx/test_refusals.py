@@ -10,7 +10,8 @@ import pytest
 import ranvier
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.frontends.onnx import load_onnx
-from support.onnx_files import Writer, export
+from support.onnx_files import Writer, export, stripped
+from support.onnx_networks import AlphaShaped, Sequential, lively
 
 ROW = (1, 3)
 
@@ -45,6 +46,43 @@ def test_external_data_are_refused(tmp_path: Path) -> None:
     model = w.model({"x": ROW}, ["t0"])
     onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, size_threshold=0, location="data.bin")
     assert codes(tmp_path / "net.onnx") == ["RV281"]
+
+
+def test_external_data_are_not_even_looked_for(tmp_path: Path) -> None:
+    secret, folder = tmp_path / "secret.bin", tmp_path / "inside"
+    secret.write_bytes(np.ones(9, np.float32).tobytes())
+    folder.mkdir()
+    for location in ("../secret.bin", str(secret), "absent.bin", "/dev/zero"):
+        w = Writer()
+        w("MatMul", "x", np.ones((3, 3), np.float32))
+        model = w.model({"x": ROW}, ["t0"])
+        (tensor,) = model.graph.initializer
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=location)
+        (folder / "net.onnx").write_bytes(model.SerializeToString())
+        assert codes(folder / "net.onnx") == ["RV281"]
+
+
+def test_a_file_of_two_gigabytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**31)
+    assert codes(path) == ["RV281"]
+
+
+@pytest.mark.parametrize("values", [np.inf, -np.inf, np.float32(3e38)])
+def test_weights_without_bounds(tmp_path: Path, values: float) -> None:
+    w = Writer()
+    weight, v, shown = np.full((3, 3), values, np.float32), w.constant(np.zeros(ROW, np.float32)), []
+    for t in range(4):
+        spikes, v = neuron(w, w("MatMul", w("Gather", "x", np.array(t)), weight), v)
+        shown.append(spikes)
+    path = w.save(tmp_path / "net.onnx", {"x": (4, *ROW)}, [w("Concat", *shown, axis=0)])
+    if np.isinf(values):
+        assert codes(path) == ["RV283"]
+    else:
+        assert load_onnx(path).linears
 
 
 def test_relu_networks_are_sent_to_the_conversion(tmp_path: Path) -> None:
@@ -105,6 +143,19 @@ def text_tensor(model: Any) -> None:
     model.graph.initializer[0].data_type = onnx.TensorProto.STRING
 
 
+def complex_tensor(model: Any) -> None:
+    weight = np.ones((3, 3), np.complex64)
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weight, model.graph.initializer[0].name))
+
+
+def unknown_type(model: Any) -> None:
+    model.graph.initializer[0].data_type = 99
+
+
+def endless(model: Any) -> None:
+    model.graph.initializer[0].dims[:] = [-1, 3]
+
+
 def two_gigabytes(model: Any) -> None:
     model.graph.initializer[0].dims[:] = [2**15, 2**14]
 
@@ -134,6 +185,9 @@ SPOILED = [
     (no_outputs_made, "RV283", "made by nothing"),
     (short_tensor, "RV283", "do not fit"),
     (text_tensor, "RV283", "is not read"),
+    (complex_tensor, "RV283", "is not read"),
+    (unknown_type, "RV283", "is not read"),
+    (endless, "RV283", "is not read"),
     (two_gigabytes, "RV281", "536870912 elements"),
     (blown_up, "RV283", "too large"),
     (old, "RV284", "operator set 6"),
@@ -218,6 +272,35 @@ def test_too_few_steps_batches_and_outputs(tmp_path: Path) -> None:
     w = Writer()
     *shown, after = unrolled(w, 4)
     assert codes(w.save(tmp_path / "after.onnx", {"x": (4, *ROW)}, [after])) == ["RV289"]
+
+
+@pytest.mark.parametrize(
+    ("neuron", "shape", "named"),
+    [
+        ("ALIF", (1, 5, 12), r"RV288 1 \(sinabs\.layers\.alif\.ALIF\)"),
+        ("LIFRefrac", (5, 1, 12), r"RV286 .* in net\.1 of"),
+    ],
+)
+def test_neurons_with_more_states_are_named(neuron: str, shape: tuple[int, ...], named: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    module = adaptive() if neuron == "ALIF" else Sequential(neuron, "LIFBox")
+    path = export(lively(module), (torch.rand(shape),), tmp_path / "net.onnx")
+    with pytest.raises(RanvierError, match=named):
+        load_onnx(path)
+
+
+def adaptive() -> Any:
+    from torch import nn  # noqa: PLC0415 - slow
+
+    layers = pytest.importorskip("sinabs.layers")
+    single = pytest.importorskip("sinabs.activation").SingleSpike
+    return nn.Sequential(nn.Linear(12, 9), layers.ALIF(tau_mem=10.0, tau_adapt=12.0, spike_fn=single))
+
+
+def test_alpha_neurons_without_their_names_are_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = export(lively(AlphaShaped()), (torch.rand(5, 1, 12),), tmp_path / "net.onnx")
+    assert codes(stripped(path)) == ["RV287"]
 
 
 def test_frames_out_of_step(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ sizes = st.integers(4, 9)
 @given(st.data(), sizes, sizes, st.integers(0, 2**31))
 def test_conv2d(data: Any, height: int, width: int, seed: int) -> None:
     torch.manual_seed(seed)
-    groups = data.draw(st.sampled_from([1, 2]))
+    groups = data.draw(st.sampled_from([1, 2, 4]))
     kernel = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     stride = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     dilation = data.draw(st.sampled_from([1, 2]))
@@ -50,7 +50,7 @@ def test_conv2d(data: Any, height: int, width: int, seed: int) -> None:
         padding == "same" or all(n + extra > dilation * (k - 1) for n, k in zip((height, width), kernel, strict=True))
     )
     bias = data.draw(st.booleans())
-    module = nn.Conv2d(4, 6, kernel, stride, padding, dilation, groups, bias)
+    module = nn.Conv2d(4, 8, kernel, stride, padding, dilation, groups, bias)
     compare(module, (4, height, width))
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sinabs.activation import MaxSpike, MembraneReset, MembraneSubtract, MultiSpike, SingleSpike
 from sinabs.from_torch import from_model
+from sinabs.layers.alif import ALIFSqueeze
 from torch import nn
 
 from ranvier.compiler.diagnostics import RanvierError
@@ -111,17 +112,29 @@ def test_recurrent(seed: int, spikes: Any, leaky: bool, scale: float) -> None:
 
 
 @fewer
-@given(seed=seeds, rule=st.sampled_from([MembraneSubtract(), MembraneReset()]), options=pairs, scale=scales)
-def test_adaptive(seed: int, rule: Any, options: tuple[bool, bool], scale: float) -> None:
+@given(
+    seed=seeds,
+    spikes=spike_rules,
+    rule=st.sampled_from([MembraneSubtract(), MembraneReset()]),
+    floor=floors,
+    options=st.tuples(st.booleans(), st.booleans(), st.sampled_from([sl.ALIF, sl.ALIFRecurrent])),
+    scale=scales,
+)
+def test_adaptive(seed: int, spikes: Any, rule: Any, floor: Any, options: tuple[Any, ...], scale: float) -> None:
     random = np.random.default_rng(seed)
-    synaptic, norm = options
-    part = sl.ALIF(
+    torch.manual_seed(seed)
+    synaptic, norm, kind = options
+    inner = nn.Linear(NEURONS, NEURONS, bias=not synaptic)
+    part = kind(
+        **({"rec_connect": inner} if kind is sl.ALIFRecurrent else {}),
         tau_mem=float(random.uniform(1.5, 20.0)),
         tau_adapt=float(random.uniform(2.0, 20.0)),
         tau_syn=float(random.uniform(1.0, 8.0)) if synaptic else None,
         adapt_scale=float(random.uniform(0.5, 3.0)),
-        spike_threshold=float(random.uniform(0.5, 1.5)),
+        spike_threshold=torch.tensor(float(random.uniform(0.5, 1.5))),
+        spike_fn=spikes,
         reset_fn=rule,
+        min_v_mem=floor,
         norm_input=norm,
     )
     check(part, seed, scale * (5.0 if norm else 1.0))
@@ -135,10 +148,15 @@ def test_recurrent_over_images() -> None:
 
 
 @fewer
-@given(seed=seeds, kind=st.sampled_from(["IAF", "LIF"]), by_batch=st.booleans(), scale=scales)
+@given(seed=seeds, kind=st.sampled_from(["IAF", "LIF", "ALIF"]), by_batch=st.booleans(), scale=scales)
 def test_squeeze(seed: int, kind: str, by_batch: bool, scale: float) -> None:
     sizes = {"batch_size": BATCH} if by_batch else {"num_timesteps": STEPS}
-    part = sl.IAFSqueeze(min_v_mem=-1.0, **sizes) if kind == "IAF" else sl.LIFSqueeze(tau_mem=8.0, **sizes)
+    makers: dict[str, Any] = {
+        "IAF": lambda: sl.IAFSqueeze(min_v_mem=-1.0, **sizes),
+        "LIF": lambda: sl.LIFSqueeze(tau_mem=8.0, **sizes),
+        "ALIF": lambda: ALIFSqueeze(tau_mem=8.0, tau_adapt=6.0, norm_input=False, spike_fn=MultiSpike, **sizes),
+    }
+    part = makers[kind]()
     frames = stimulus(np.random.default_rng(seed), STEPS, BATCH, (NEURONS,), scale)
     x = frames.transpose(0, 1).flatten(0, 1)
     net = load_torch(Around(part), sample=x)
@@ -150,12 +168,16 @@ def test_squeeze(seed: int, kind: str, by_batch: bool, scale: float) -> None:
     assert rounded <= 1
 
 
-@pytest.mark.parametrize("squeezed", [False, True])
-@pytest.mark.parametrize("norm", [False, True])
-def test_exponential_leak_is_a_membrane_readout(squeezed: bool, norm: bool) -> None:
-    options: dict[str, Any] = {"tau_mem": 7.0, "norm_input": norm, "min_v_mem": -0.5}
+@fewer
+@given(seed=seeds, squeezed=st.booleans(), norm=st.booleans(), floor=floors, alphas=st.booleans(), scale=scales)
+def test_exponential_leak_is_a_membrane_readout(
+    seed: int, squeezed: bool, norm: bool, floor: float | None, alphas: bool, scale: float
+) -> None:
+    random = np.random.default_rng(seed)
+    options: dict[str, Any] = {"tau_mem": per_neuron(random, 1.5, 20.0), "norm_input": norm, "min_v_mem": floor}
+    options["train_alphas"] = alphas
     leak = sl.ExpLeakSqueeze(batch_size=BATCH, **options) if squeezed else sl.ExpLeak(**options)
-    frames = stimulus(np.random.default_rng(8), 30, BATCH, (NEURONS,), 1.0)
+    frames = stimulus(random, 30, BATCH, (NEURONS,), scale)
     x = frames.transpose(0, 1).contiguous()
     given = x.flatten(0, 1) if squeezed else x
     net = load_torch(Around(leak), sample=given, readout="max_membrane")
@@ -163,7 +185,7 @@ def test_exponential_leak_is_a_membrane_readout(squeezed: bool, norm: bool) -> N
     with torch.no_grad():
         shown = leak(given).reshape(BATCH, 30, NEURONS)
     membrane = run(net, x.double().numpy(), record=("membrane",)).membrane["part"]
-    assert np.max(np.abs(membrane - shown.double().numpy())) < 1e-5
+    assert np.max(np.abs(membrane - shown.double().numpy())) < 1e-5 * max(1.0, float(shown.abs().max()))
 
 
 def test_tie_at_the_threshold_fires_and_counts() -> None:
@@ -293,7 +315,8 @@ class OwnSpike(SingleSpike):  # type: ignore[misc]
         (sl.IAF(spike_fn=OwnSpike), "spike_fn OwnSpike"),
         (sl.IAF(reset_fn=OwnReset()), "reset_fn"),
         (sl.IAF(spike_threshold=torch.tensor(0.0)), "not positive"),
-        (sl.ALIF(tau_mem=5.0, tau_adapt=5.0, spike_fn=MultiSpike), "more than one spike"),
+        (sl.ALIF(tau_mem=5.0, tau_adapt=5.0, adapt_scale=-1.0, spike_fn=MultiSpike), "adapt_scale is negative"),
+        (sl.ALIF(tau_mem=5.0, tau_adapt=5.0, reset_fn=MembraneSubtract(0.5)), "a value other than its threshold"),
         (sl.IAFRecurrent(rec_connect=nn.Sequential(nn.Linear(6, 3), nn.Linear(3, 6))), "more than one"),
     ],
 )

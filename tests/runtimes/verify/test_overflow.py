@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranvier.compiler.ir.programs import Features, chip_lif
-from ranvier.runtimes import oracle
+from ranvier.runtimes import oracle, simulator
 from ranvier.runtimes.recording import OverflowEvent
+from ranvier.runtimes.simulator.plan import lower
 from ranvier.runtimes.verify.overflow import diagnose, joined, locate, register_of
 from support.networks import chip_networks, inputs_for
 from support.verification import population, row, with_params
@@ -47,6 +48,33 @@ def test_a_clipped_membrane_is_a_warning():
     (told,) = diagnose(found)
     assert told.severity == "warning"
     assert "clipped" in told.message
+
+
+def four_that_cancel(branches=4):
+    """Connections that deliver 2^30 = 64 * 128 * 1024 << 7 each when all senders send 64."""
+    chip = row([population("layer", 1, 1, 131071)], [np.full((1, 1024), 128)])
+    (only,) = chip.connections
+    connections = tuple(replace(only, name=f"branch{k}", exponent=7) for k in range(branches))
+    return replace(chip, ports=(replace(chip.ports[0], bits=8),), connections=connections)
+
+
+@pytest.mark.parametrize("run", [oracle.run, simulator.run])
+def test_a_sum_of_connections_that_wraps_to_nothing_is_told(run):
+    """4 * 2^30 is 0 in 32 bits: no later register would show it."""
+    chip = four_that_cancel()
+    recording = run(chip, np.full((2, 3, 1024), 64))
+    assert [(e.where, e.count, e.sample, e.step) for e in recording.overflows] == [("a", 6, 0, 0)]
+    assert not recording.outputs.any()
+    (found,) = locate(chip, recording.overflows)
+    assert (found.register, found.operation, found.bits) == ("sum of all connections", "accumulator", 32)
+    assert run(four_that_cancel(1), np.full((2, 3, 1024), 63)).overflows[0].where != "a"
+
+
+def test_the_simulator_sums_in_64_bits_only_where_32_may_not_do():
+    assert lower(four_that_cancel(2)).wide == {"layer"}
+    assert lower(four_that_cancel(1)).wide == frozenset()
+    small = replace(four_that_cancel(2), ports=(replace(four_that_cancel().ports[0], bits=0),))
+    assert lower(small).wide == frozenset()
 
 
 def test_one_diagnostic_per_population_adds_up_its_registers():

@@ -1,0 +1,85 @@
+"""A scale for every neuron or output channel, at no cost on the chip: it goes into weights, threshold, bias and reset.
+
+Multiplying a neuron's weights, constants, threshold, reset and start by g > 0 multiplies its membrane by g and leaves
+its spikes as they are. So a channel with small weights may use the whole grid beside one with large weights. Not for
+populations whose membranes are read as the answer (their order would change), with a floor under the membrane, of
+another kind than the leaky integrate-and-fire family, or with synapses of different structure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ranvier.compiler.ir.arrays import FloatArray, floats, size
+from ranvier.compiler.ir.linear import Sparse
+from ranvier.compiler.ir.network import Network, Neurons
+from ranvier.compiler.ir.neurons import Lif
+from ranvier.compiler.passes.arrivals import UNIT, Arrival
+from ranvier.compiler.passes.demands import demand
+from ranvier.compiler.passes.rounding import membrane_error
+from ranvier.compiler.passes.scales import Scaling
+
+GAINS = 2.0 ** (np.arange(-8, 33) / 8)
+LEVELS = ("threshold", "reset_value", "reset_amount", "initial", "drive", "current_drive")
+
+
+def channel_gains(
+    network: Network, population: Neurons, arrivals: Sequence[Arrival], scaling: Scaling, top: float
+) -> FloatArray:
+    """(rows,) the factor of each channel that lets its membrane err least, beside ``scaling`` for the population.
+
+    Ones where the population cannot have them. ``top`` is the largest scale that its registers allow.
+    """
+    if not _eligible(network, population, arrivals):
+        return np.ones(1)
+    rows = arrivals[0].weights.shape[0]
+    tried = [g for g in (_snapped(population, scaling.scale, float(g)) for g in GAINS) if 0 < g <= top / scaling.scale]
+    tried = sorted({1.0, *tried})
+    errors = np.stack([_errors(arrivals, scaling, g) for g in tried])
+    assert errors.shape == (len(tried), rows)
+    return np.asarray(np.array(tried)[errors.argmin(axis=0)])
+
+
+def rescaled(
+    population: Neurons, arrivals: Sequence[Arrival], judged: Sequence[Arrival], gains: FloatArray
+) -> tuple[Neurons, list[Arrival], list[Arrival]]:
+    """The population and its arrivals with every channel multiplied by its gain."""
+    if np.all(gains == 1.0):
+        return population, list(arrivals), list(judged)
+    per_neuron = floats(np.repeat(gains, size(population.shape) // gains.size))
+    model = replace(population.model, **{name: getattr(population.model, name) * per_neuron for name in LEVELS})
+    scaled = [
+        [replace(a, weights=a.weights * gains[:, None], source=a.source * gains[:, None]) for a in given]
+        for given in (arrivals, judged)
+    ]
+    return replace(population, model=model, gain=per_neuron), scaled[0], scaled[1]
+
+
+def _eligible(network: Network, population: Neurons, arrivals: Sequence[Arrival]) -> bool:
+    model = population.model
+    if not isinstance(model, Lif) or model.floor is not None or not arrivals:
+        return False
+    if network.readout.node == population.name and not network.readout.reads_spikes:
+        return False
+    rows = {None if isinstance(a.synapse, Sparse) else a.weights.shape[0] for a in arrivals}
+    return len(rows) == 1 and None not in rows
+
+
+def _snapped(population: Neurons, scale: float, gain: float) -> float:
+    """The gain next below at which a shared threshold falls on its register."""
+    level = np.unique(population.model.threshold)
+    if not demand(population.model).stock or level.size != 1 or not np.isfinite(level[0]):
+        return gain
+    unit = UNIT / (float(level[0]) * scale)
+    return float(np.floor(gain / unit * (1 + 1e-12)) * unit)
+
+
+def _errors(arrivals: Sequence[Arrival], scaling: Scaling, gain: float) -> FloatArray:
+    """(rows,) mean square error of each row's membrane, in source units, if all had this gain."""
+    total = np.zeros(arrivals[0].weights.shape[0])
+    for a, exponent in zip(arrivals, scaling.exponents, strict=True):
+        unit = UNIT * 2.0**exponent / (scaling.scale * gain)
+        wanted = a.weights / unit
+        total += membrane_error((a.levels.nearest(wanted) - wanted) * unit, a.moments)
+    return total

@@ -1,0 +1,1 @@
+"""The digits network with narrow weights, fine-tuned as it is deployed."""

@@ -1,0 +1,1 @@
+"""Explain a verification: which approximation, in which layer, at which step, makes the deployed network differ."""

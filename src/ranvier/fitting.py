@@ -1,0 +1,104 @@
+"""Fitting: the integer network that calibration data speak for, found by lowering, running and lowering again.
+
+Passes see what the float senders send. A quantized sender sends something else, which the layers behind it can make
+good in part: so the integer network is run on the calibration data, what its populations send goes into the moments
+of the next lowering, and so on, once for every layer. Every round is a candidate, and so are neighbouring scales, and
+biases left as they were. The one whose answers are nearest to the float network's is taken, a later round only if it is
+nearer by half, lest it be fitted to these very samples. Labels are not used.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranvier.compiler.ir.chip import ChipNetwork
+from ranvier.compiler.ir.network import Network, Readout
+from ranvier.compiler.ir.neurons import Lif
+from ranvier.compiler.options import Options
+from ranvier.compiler.pipeline import lower
+from ranvier.runtimes import simulator
+from ranvier.runtimes.observe import Measured, flat
+from ranvier.targets.schema import Target
+
+RANKS = 3
+MAX_ROUNDS = 4
+CLEARLY = 0.5
+
+
+def fit(prepared: Network, target: Target, measured: Measured | None, options: Options) -> ChipNetwork:
+    """The integer network of ``prepared`` for ``target``; raises ``RanvierError`` as ``lower`` does.
+
+    Without calibration data, and with ``rounding="nearest"``, it is lowered once.
+    """
+    if measured is None:
+        return lower(prepared, target, None, options)
+    plain = measured.calibration()
+    if options.rounding == "nearest" or options.equalize:
+        return lower(prepared, target, plain, options)
+    points = [(options, rank) for rank in range(RANKS)]
+    if options.correct_bias:
+        points.append((replace(options, correct_bias=False), 0))
+    tried = [_run(lower(prepared, target, plain, *point), measured) for point in points]
+    first = min(range(len(points)), key=lambda n: tried[n].distance)
+    last = tried[first]
+    layers = min(len({p.latency for p in prepared.populations}) - 1, MAX_ROUNDS)
+    for _ in range(layers):
+        known = measured.calibration(_sent(prepared, last.spikes))
+        last = _run(lower(prepared, target, known, *points[first]), measured)
+        tried.append(last)
+    nearest = min(tried[len(points) :], key=lambda candidate: candidate.distance, default=tried[first])
+    return (nearest if nearest.distance < CLEARLY * tried[first].distance else tried[first]).chip
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """An integer network, what it sends on the calibration data, and how far its answers are from the wanted ones."""
+
+    chip: ChipNetwork
+    spikes: Mapping[str, NDArray[Any]]
+    distance: float
+
+
+def _run(chip: ChipNetwork, measured: Measured) -> _Candidate:
+    ran = simulator.run(chip, measured.inputs, ("spikes",))
+    found = distance(chip.readout, measured.outputs, _source_units(chip, ran.outputs))
+    return _Candidate(chip, ran.spikes, found)
+
+
+def distance(readout: Readout, wanted: NDArray[Any], got: NDArray[Any]) -> float:
+    """How far answers ``got`` are from ``wanted``, both (samples, steps, *shape): 0 if they are the same.
+
+    The mean square difference, over all steps, of what the readout would compare if it ended there, over the variance
+    of ``wanted`` between classes at the end, plus the share of samples whose answer is another.
+    """
+    ours, theirs = (_scores(readout, x) for x in (got, wanted))
+    last = theirs[:, -1]
+    spread = float(np.mean((last - last.mean(axis=1, keepdims=True)) ** 2))
+    differs = float(np.mean(ours[:, -1].argmax(axis=1) != last.argmax(axis=1)))
+    return float(np.mean((ours - theirs) ** 2)) / max(spread, 1e-12) + differs
+
+
+def _scores(readout: Readout, outputs: NDArray[Any]) -> NDArray[np.float64]:
+    """(samples, steps, classes) what the readout compares after each step; for a first spike, the steps since."""
+    x = outputs.reshape(*outputs.shape[:2], -1).astype(np.float64)
+    if readout.kind == "first_spike":
+        return np.cumsum(np.maximum.accumulate(x != 0, axis=1), axis=1).astype(np.float64)
+    if readout.kind == "last_membrane":
+        return x
+    return np.maximum.accumulate(x, axis=1) if readout.kind == "max_membrane" else np.cumsum(x, axis=1)
+
+
+def _source_units(chip: ChipNetwork, outputs: NDArray[Any]) -> NDArray[Any]:
+    if chip.readout.reads_spikes:
+        return outputs
+    read = next(p for p in chip.populations if p.name == chip.readout.node)
+    return np.asarray(outputs / (read.scale * read.gain.reshape(-1)[0]))
+
+
+def _sent(prepared: Network, spikes: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    """What populations send, in the source's units: that of neurons that send spikes."""
+    spiking = [p.name for p in prepared.populations if isinstance(p.model, Lif)]
+    return {name: flat(spikes[name]) for name in spiking}

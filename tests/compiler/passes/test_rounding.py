@@ -1,0 +1,93 @@
+"""Levels of narrow weights, and rounding by what the membrane sees."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranvier.compiler.ir.moments import Moments, identity
+from ranvier.compiler.passes.rounding import membrane_error, round_output
+from ranvier.compiler.ir.weight_levels import WeightLevels, weight_levels
+
+MODES = ("mixed", "excitatory", "inhibitory")
+seeds = st.integers(0, 2**32 - 1)
+
+
+def drawn(seed: int, inputs: int, groups: int = 1) -> tuple[np.ndarray, Moments]:
+    """Weights of up to four rows a group in units of the levels, and moments of activity with correlations."""
+    rng = np.random.default_rng(seed)
+    z = (rng.random((groups, 4 * inputs, inputs)) < 0.4) @ rng.random((inputs, inputs))
+    second = z.transpose(0, 2, 1) @ z / z.shape[1]
+    return rng.normal(0, 100, (groups * 3, inputs)), Moments(z.mean(1), z.mean(1), second, z.mean(1))
+
+
+@pytest.mark.parametrize(("mode", "bits"), list(itertools.product(MODES, range(1, 9))))
+def test_k_bits_are_at_most_two_to_the_k_levels_on_the_chips_grid(mode: str, bits: int) -> None:
+    levels = weight_levels(bits, mode)  # type: ignore[arg-type]
+    reached = np.unique(levels.nearest(np.linspace(-600, 600, 9001)))
+    assert len(reached) == levels.count == 2**bits
+    low, high = {"mixed": (-256, 254), "excitatory": (0, 255), "inhibitory": (-255, 0)}[mode]
+    assert low <= reached.min() <= reached.max() <= high
+    assert np.all(np.diff(reached) == levels.step)
+
+
+def test_binary_and_ternary_weights() -> None:
+    assert np.unique(weight_levels(1, "mixed").nearest(np.arange(-300.0, 300))).tolist() == [-128, 128]
+    ternary = weight_levels(2, "mixed")
+    assert ternary.nearest(np.array([-130.0, -20, 0, 70, 500])).tolist() == [-128, 0, 0, 128, 128]
+
+
+@given(seeds, st.sampled_from(MODES), st.integers(1, 8))
+def test_the_nearest_level_is_the_nearest(seed: int, mode: str, bits: int) -> None:
+    levels = weight_levels(bits, mode)  # type: ignore[arg-type]
+    values = np.random.default_rng(seed).normal(0, 150, 50)
+    every = levels.low + levels.step * np.arange(levels.count)
+    best = np.abs(values[:, None] - every).min(axis=1)
+    np.testing.assert_allclose(np.abs(levels.nearest(values) - values), best, rtol=0, atol=1e-9)
+
+
+@given(seeds, st.integers(1, 8), st.integers(1, 12), st.integers(1, 3))
+def test_output_rounding_is_never_worse_than_nearest(seed: int, bits: int, inputs: int, groups: int) -> None:
+    wanted, moments = drawn(seed, inputs, groups)
+    levels = weight_levels(bits, "mixed")
+    chosen = round_output(wanted, levels, moments)
+    ours, plain = (membrane_error(x - wanted, moments) for x in (chosen, levels.nearest(wanted)))
+    assert np.all(ours <= plain * (1 + 1e-9) + 1e-9)
+    np.testing.assert_array_equal(chosen, levels.nearest(chosen))
+
+
+def test_output_rounding_is_near_the_best_of_all_where_that_can_be_tried() -> None:
+    levels, found, best = WeightLevels(64.0, -128.0, 128.0), [], []
+    every = np.array(list(itertools.product(np.arange(-128.0, 129, 64), repeat=4)))
+    for seed in range(10):
+        wanted, moments = drawn(seed, 4)
+        found += list(membrane_error(round_output(wanted, levels, moments) - wanted, moments))
+        best += [membrane_error(every - row, moments).min() for row in wanted]
+    assert np.all(np.array(found) >= np.array(best) * (1 - 1e-9))
+    assert np.mean(found) < 1.5 * np.mean(best)
+
+
+def test_it_is_better_where_inputs_are_correlated() -> None:
+    better = []
+    for seed in range(10):
+        wanted, moments = drawn(seed, 10)
+        levels = weight_levels(3, "mixed")
+        ours = membrane_error(round_output(wanted, levels, moments) - wanted, moments)
+        better.append(ours.mean() / membrane_error(levels.nearest(wanted) - wanted, moments).mean())
+    assert np.mean(better) < 0.7
+
+
+def test_without_correlations_output_rounding_is_nearest() -> None:
+    wanted, _ = drawn(1, 6)
+    levels = weight_levels(4, "mixed")
+    np.testing.assert_array_equal(round_output(wanted, levels, identity(6, 1, 0.3)), levels.nearest(wanted))
+
+
+def test_the_error_is_that_of_the_membrane() -> None:
+    rng = np.random.default_rng(2)
+    z, errors = rng.random((50, 5)), rng.normal(size=(3, 5))
+    moments = Moments(z.mean(0)[None], z.mean(0)[None], (z.T @ z / 50)[None], z.mean(0)[None])
+    np.testing.assert_allclose(membrane_error(errors, moments), ((errors @ z.T) ** 2).mean(axis=1))
+    np.testing.assert_allclose(membrane_error(errors, moments.about_mean()), (errors @ z.T).var(axis=1), atol=1e-12)
