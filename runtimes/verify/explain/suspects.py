@@ -15,6 +15,7 @@ from scipy import sparse
 from ranvier.compiler.ir.chip import ChipNetwork, Connection
 from ranvier.compiler.ir.matrix import Matrix
 from ranvier.compiler.ir.programs import DECAY_UNITY, INPUT_SHIFT, STATE_MAX
+from ranvier.compiler.ir.weight_levels import weight_levels
 from ranvier.runtimes.verify.compare import first_spot
 from ranvier.runtimes.verify.explain import groups
 from ranvier.runtimes.verify.explain.arithmetic import comparing, same_structure
@@ -29,12 +30,6 @@ Values = NDArray[Any]
 SLACK = 1e-6
 BIAS_MANTISSA = 4095.0
 FEW = 3
-FINEST: Mapping[str, float] = {"mixed": 2.0, "excitatory": 1.0, "inhibitory": 1.0}
-"""Steps of weights of 8 bits by sign mode; those of fewer bits are powers of two times as far apart."""
-ENDS: Mapping[str, tuple[float, float]] = {"mixed": (-1.0, 1.0), "excitatory": (0.0, 1.0), "inhibitory": (-1.0, 0.0)}
-SPAN = 256.0
-ON_GRID = 0.9
-"""Share of a synapse's weights that must lie on a coarser grid for that to be its grid."""
 REGISTER_ENDS: Mapping[str, tuple[float, float]] = {
     "du": (-1.0, DECAY_UNITY - 1.0),
     "dv": (0.0, float(DECAY_UNITY)),
@@ -168,12 +163,11 @@ def _moved(wanted: Values, deployed: Values, tolerance: Values) -> Values:
 
 def _moved_weights(pair: Pair, c: Connection) -> Matrix:
     wanted, deployed = _wanted_weights(pair, c.name), pair.deployed.weights[c.name]
-    step, away = _weight_step(deployed.data, c.sign), abs(deployed - wanted)
-    rows, columns = (away - _rescaled(pair) * abs(wanted) > 0.5 * step + SLACK).nonzero()
-    if not rows.size or step == SPAN:
+    levels, away = weight_levels(c.bits, c.sign), abs(deployed - wanted)
+    rows, columns = (away - _rescaled(pair) * abs(wanted) > 0.5 * levels.step + SLACK).nonzero()
+    if not rows.size or c.bits == 1:  # where the two levels of one bit part is not where the nearest would
         return deployed
-    low, high = (SPAN * end for end in ENDS[c.sign])
-    values = np.clip(np.rint(_at(wanted, rows, columns) / step) * step, low + (low == -SPAN and step == 1), high - step)
+    values = levels.nearest(_at(wanted, rows, columns))
     change = values - _at(deployed, rows, columns)
     return sparse.csr_array(deployed + sparse.coo_array((change, (rows, columns)), shape=deployed.shape))
 
@@ -182,17 +176,6 @@ def _rescaled(pair: Pair) -> float:
     """By how much of a weight its rounding may be off: a scale may be moved after it, to where the threshold lands."""
     mantissa = _given(pair.deployed, "vth", np.zeros(()))
     return 1.0 / max(1.0, float(np.min(np.abs(mantissa)))) + SLACK
-
-
-def _weight_step(values: Values, sign: str) -> float:
-    """How far neighbouring weights are apart, told from the weights: those of fewer bits have more low bits zero.
-
-    256 for weights of one bit, which are not judged: where their two levels part is not where the nearest would.
-    """
-    step = FINEST[sign]
-    while step < SPAN / 2 and np.mean(values % (2 * step) == 0) >= ON_GRID:
-        step *= 2
-    return SPAN if values.size and np.all(np.abs(values) == SPAN / 2) else step
 
 
 def _wanted_weights(pair: Pair, name: str) -> Matrix:
@@ -245,12 +228,12 @@ def _weight_departure(pair: Pair, explains: bool) -> Departure:
     count, beyond, worst = 0, 0, 0.0
     examples: list[str] = []
     for c in pair.connections:
-        one, other, step = pair.exact.weights[c.name], pair.deployed.weights[c.name], FINEST[c.sign]
+        one, other = pair.exact.weights[c.name], pair.deployed.weights[c.name]
         rows, columns = (one != other).nonzero()
         if not rows.size:
             continue
         given, near = _at(other, rows, columns), _at(one, rows, columns)
-        away = np.abs(given - near) / step
+        away = np.abs(given - near) / weight_levels(c.bits, c.sign).step
         count, beyond = count + rows.size, beyond + int(np.count_nonzero(away > 1.0 + SLACK))
         worst = max(worst, float(away.max()))
         for k in range(min(FEW, rows.size)):

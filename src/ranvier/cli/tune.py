@@ -53,7 +53,7 @@ class Written:
     plot: Annotated[Path | None, Option("--plot", help="A picture of all points (.png, .svg, .pdf).")] = None
 
 
-def tune_model(  # noqa: PLR0913 one parameter per group of options
+def tune_model(  # noqa: PLR0913, PLR0917 one parameter per group of options
     model: ModelName,
     data_file: Annotated[Path, Option("--data", "-d", help="An .npz file with inputs and labels.")],
     options: ModelOptions,

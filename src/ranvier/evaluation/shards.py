@@ -49,7 +49,7 @@ def shards(samples: int, size: int) -> list[range]:
 
 
 def run_shard(program: bytes, inputs: Inputs, start: int) -> ShardResult:
-    """Run the artifact ``program`` on ``inputs``, frames or samples from number ``start`` on, in one thread, anywhere."""
+    """Run the artifact ``program`` on ``inputs``, frames or samples from number ``start`` on, in one thread."""
     from ranvier.runtimes import simulator  # noqa: PLC0415 in the worker
 
     chip = _chip(hashlib.sha256(program).digest(), program)

@@ -14,8 +14,8 @@ from ranvier.compiler.ir.fingerprint import fingerprint
 from ranvier.compiler.ir.linear import SYNAPSES
 from ranvier.compiler.ir.network import Network
 from ranvier.compiler.ir.text import Tensors, dump, parse
-from ranvier.compiler.pipeline import prepare
 from ranvier.compiler.options import ROUNDINGS
+from ranvier.compiler.pipeline import prepare
 from ranvier.compiling import Compilation
 from ranvier.tuning.budget import Budget
 from ranvier.tuning.points import STEP_SHARES, WIDTHS, Metrics, Point, measured, metrics_from
