@@ -32,6 +32,10 @@ EVERY_VERB = [
     ("verify", "net.rnv", "--data", "data.npz", "--runtime", "simulator", "--runtime", "oracle"),
     ("inspect", "net.rnv"),
     ("inspect", "net.rnv", "--text"),
+    ("states", "net.rnv", "data.npz"),
+    ("evaluate", "net.rnv", "data.npz", "--workers", "1"),
+    ("tune", "net.nir", *READING, "--data", "data.npz", "--trials", "3", "-o", "tuned.rnv"),
+    ("report", "net.rnv", "--data", "data.npz", "-o", "report.html"),
     ("targets",),
     ("doctor",),
 ]

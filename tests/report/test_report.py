@@ -16,6 +16,7 @@ from ranvier.api import App
 from ranvier.cli.main import application
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.report import read_verification, write_html
+from ranvier.report.words import verdict
 from ranvier.runtimes.verify import Asked
 from support.apps import small_data, small_network
 from support.browser import visit
@@ -93,6 +94,17 @@ def test_a_program_alone_has_a_report_that_says_it_was_not_verified(app: App, tm
     text = (tmp_path / "report.html").read_text()
     assert "not verified" in text
     assert 'id="agreement"' not in text
+
+
+@pytest.mark.parametrize(
+    ("deployed", "p", "agrees", "mood"),
+    [(0.97, 1.0, True, "good"), (0.90, 0.06, True, "doubtful"), (0.90, 0.01, True, "bad"), (0.97, 1.0, False, "bad")],
+)
+def test_the_verdict_follows_the_figures(
+    deployed: float, p: float, agrees: bool, mood: str, verification: Json
+) -> None:
+    figures = {"accuracy": deployed, "float_accuracy": 0.975, "agrees": agrees, "diagnostics": []}
+    assert verdict({**verification, **figures, "paired": {"p_value": p}}).mood == mood
 
 
 def test_names_from_files_stay_names(verification: Json, tmp_path: Path) -> None:

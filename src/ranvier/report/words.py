@@ -9,6 +9,8 @@ from ranvier.cli.tables import bytes_text, energy_text, percent, plural
 from ranvier.summary import Report
 
 SIGNIFICANT = 0.05
+NOTABLE = 0.01
+"""A loss of accuracy that is worth a word even where it could be chance."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ def verdict(verification: Mapping[str, Any] | None) -> Verdict:
     change = f"{percent(accuracy)} deployed against {percent(source)} in floats on {verification['samples']} samples"
     if paired["p_value"] < SIGNIFICANT and accuracy < source:
         return Verdict("bad", f"Deployment costs accuracy: {change}, more than chance (p = {paired['p_value']:.2g}).")
+    if source - accuracy > NOTABLE:
+        text = f"{change}, {100 * (source - accuracy):.2f} points less; on so few samples that could be chance"
+        return Verdict("doubtful", f"{text} (p = {paired['p_value']:.2g}): verify on more.")
     return Verdict("good", f"Deployment keeps the accuracy: {change} (paired p = {paired['p_value']:.2g}).")
 
 
