@@ -1,8 +1,8 @@
 """The ``time``, ``spike`` and ``[chip]`` parts of a target file: the whole chip, its mesh, its systems."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ranvier.targets.quantity import Count, Known, Name, Positive, Quantity, Strict, Text
 
@@ -10,11 +10,12 @@ from ranvier.targets.quantity import Count, Known, Name, Positive, Quantity, Str
 class Time(Strict):
     """How the chip steps; a spike reaches the next neuron's current ``spike_latency_steps`` later."""
 
-    mode: Literal["stepped"]
-    sync: Literal["barrier"]
+    mode: Literal["stepped", "event"]
+    sync: Literal["barrier"] | None = None
+    common_dt: bool | None = None
     max_step_rate: Literal["async"] | None = None
     schedules: tuple[Name, ...] = ()
-    spike_latency_steps: Known[Positive]
+    spike_latency_steps: Known[Count] | None = None
 
 
 class SpikeBits(Strict):
@@ -31,10 +32,14 @@ class Spike(Strict):
     bits: Known[SpikeBits]
 
 
+Cores = Annotated[int, Field(gt=0, le=2**20)]
+"""A number of cores or tiles on one chip; no chip comes near the bound, and tables of this size are made."""
+
+
 class ChipCount(Strict):
     """What one chip has, as a program may use it."""
 
-    cores: Positive
+    cores: Cores
     processors: Count | None = None
 
 
@@ -50,8 +55,8 @@ class NominalMax(Strict):
 class Tiles(Strict):
     """Tiles of the mesh."""
 
-    count: Positive
-    cores_per_tile: Positive
+    count: Cores
+    cores_per_tile: Cores
 
 
 class ScaleMax(Strict):
@@ -61,8 +66,12 @@ class ScaleMax(Strict):
     chips: Positive
 
 
+def _no_mesh() -> Quantity[tuple[Positive, Positive]]:
+    return Quantity(v="missing", src="policy", basis="policy", conf="high")
+
+
 class Chip(Strict):
-    """One chip and how many of them there can be."""
+    """One chip and how many of them there can be; ``system`` names the one of ``systems`` that is meant, if one is."""
 
     name: Name
     vendor: Text
@@ -71,10 +80,12 @@ class Chip(Strict):
     count: Known[ChipCount]
     nominal_max: Known[NominalMax] | None = None
     tiles: Known[Tiles] | None = None
-    mesh: Quantity[tuple[Positive, Positive]]
-    routing: Known[Literal["xy"]]
+    mesh: Quantity[tuple[Positive, Positive]] = Field(default_factory=_no_mesh)
+    routing: Known[Literal["xy"]] | None = None
     scale_max: Known[ScaleMax] | None = None
     systems: Known[dict[Name, Positive]] | None = None
+    system: Name | None = None
+    input_max: Known[tuple[Positive, Positive]] | None = None
     onchip_over_interchip_bandwidth: Known[Positive] | None = None
 
     @model_validator(mode="after")
@@ -88,4 +99,7 @@ class Chip(Strict):
             raise ValueError(
                 f"{tiles.count} tiles of {tiles.cores_per_tile} contradict count.cores = {self.count.v.cores}"
             )
+        if self.system is not None and (self.systems is None or self.system not in self.systems.v):
+            known = ", ".join(self.systems.v) if self.systems else "none"
+            raise ValueError(f"system = {self.system!r} is not one of systems ({known})")
         return self

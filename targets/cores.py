@@ -1,6 +1,7 @@
 """The ``[core]`` part of a target file: capacity rules and shared memories of one core."""
 
 from collections import Counter
+from collections.abc import Container, Iterable
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -10,12 +11,13 @@ from ranvier.targets.expression import parse
 from ranvier.targets.quantity import Fraction, Known, Name, Positive, Sourced, Strict, Text
 
 
-def _checked_use(text: str) -> str:
+def checked_use(text: str, counters: Iterable[str] = COUNTERS, rules: Container[str] = RULES) -> str:
+    """``text`` itself if it is an expression over ``counters`` or names one of ``rules``."""
     if text.startswith("rule:"):
-        if text[5:] not in RULES:
+        if text[5:] not in rules:
             raise ValueError(f"unknown rule {text[5:]!r}; known are {', '.join(RULES)}")
     else:
-        parse(text, frozenset(COUNTERS))
+        parse(text, frozenset(counters))
     return text
 
 
@@ -31,7 +33,15 @@ class CapacityRule(Strict):
     enforce: Literal["error", "warn"] = "error"
     warn_above: Known[Positive] | None = None
 
-    _use = field_validator("use")(_checked_use)
+    @field_validator("use")
+    @classmethod
+    def _use(cls, text: str) -> str:
+        return cls.checked(text)
+
+    @classmethod
+    def checked(cls, text: str) -> str:
+        """``text`` itself if it counts what there is on such a core."""
+        return checked_use(text)
 
     @model_validator(mode="after")
     def _warns_first(self) -> Self:
@@ -50,7 +60,7 @@ class PoolMember(Sourced):
     @field_validator("use_bits", "use_bytes")
     @classmethod
     def _use(cls, text: str | None) -> str | None:
-        return text if text is None or text == "missing" else _checked_use(text)
+        return text if text is None or text == "missing" else checked_use(text)
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:

@@ -19,6 +19,27 @@ COUNTERS: Final[dict[str, str]] = {
     "max_delay": "longest extra synaptic delay on the core, in steps",
 }
 
+SINGLE_COUNTERS: Final[dict[str, str]] = {
+    "n_inputs": "wires of the input",
+    "n_hidden": "neurons of all populations but the one that is read",
+    "n_outputs": "neurons of the population that is read",
+}
+
+LAYER_COUNTERS: Final[dict[str, str]] = {
+    "c_in": "input channels of the layer",
+    "c_out": "output channels of the layer",
+    "kx": "width of its kernel",
+    "ky": "height of its kernel",
+    "out_x": "width of its output, before pooling",
+    "out_y": "height of its output, before pooling",
+    "n_bias": "output channels that have a bias other than 0",
+}
+
+CROSSBAR_COUNTERS: Final[dict[str, str]] = {
+    "n_neurons": "neurons on the core",
+    "n_in_lists": "input axons: sources with a synapse on the core",
+}
+
 RULES: Final[dict[str, str]] = {
     "loihi.synapse_bits": "bits of synaptic memory by the block formula of nengo-loihi's `bits_per_axon`",
 }

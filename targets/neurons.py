@@ -115,8 +115,12 @@ class NeuronSection(Strict):
         return self
 
     def find(self, semantics: str) -> NeuronRegisters | None:
-        """The model of a semantic id, with or without its version; a programmable chip has one for any."""
+        """The model of a semantic id, with or without its version; a programmable chip has one for any.
+
+        A model with a refractory register is also the one of ``<id>.refractory``.
+        """
         for model in self.models.values():
-            if semantics in (model.semantics, model.semantics.rpartition(".v")[0]):
+            plain = model.semantics.rpartition(".v")[0]
+            if semantics in (model.semantics, plain) or (semantics == f"{plain}.refractory" and model.refractory_steps):
                 return model
         return self.models[self.registers] if self.registers is not None else None

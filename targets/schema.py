@@ -1,11 +1,13 @@
 """The schema of a target file: what a chip is, to the compiler.
 
-One model per table of the file; a key's suffix is its unit. ``Target`` also has what passes ask for by name:
-``neuron(...)``, ``programmable``, ``graded_bits``, ``shares_convolution``, ``cores_per_chip``, ``max_chips``.
-Another kind of chip adds another ``core.kind`` and its tables here; the passes ask the same questions.
+One model per table of the file; a key's suffix is its unit. ``core.kind`` says which of the models of ``KINDS`` holds:
+``Target``, the Loihi-class meshes of cores, has what passes ask for by name: ``neuron(...)``, ``programmable``,
+``graded_bits``, ``shares_convolution``, ``cores_per_chip``, ``max_chips``. The other kinds share ``Device`` with it and
+have passes of their own.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -14,30 +16,75 @@ from ranvier.targets.chips import Chip, Spike, Time
 from ranvier.targets.cores import Core
 from ranvier.targets.costs import EnergySection, LatencySection, Power
 from ranvier.targets.neurons import NeuronRegisters, NeuronSection
+from ranvier.targets.other_cores import (
+    Crossbar,
+    CrossbarCore,
+    CrossbarNeurons,
+    Graph,
+    Layer,
+    LayerCore,
+    LayerNeurons,
+    LayerSynapse,
+    ShiftedSynapse,
+    SingleCore,
+    SingleNeurons,
+)
 from ranvier.targets.quantity import Name, Source, Sourced, Strict, Text
 from ranvier.targets.synapses import Synapse
 
 
-class Target(Strict):
-    """A chip. ``sources`` are those that its values name; ``file`` is what diagnostics call it."""
+class Device(Strict):
+    """What every chip has.
+
+    ``sources`` are those that its values name; ``file`` is what diagnostics call it; ``places`` says for each key in
+    which file and line its value stands (files extend each other); ``sha256`` is the hash of these files.
+    """
 
     schema_version: Literal[1] = Field(alias="schema")
     time: Time
-    spike: Spike
+    spike: Spike | None = None
     chip: Chip
-    core: Core
-    synapse: Synapse
-    neurons: NeuronSection = Field(alias="neuron")
     energy: EnergySection
     latency: LatencySection
-    power: Power
+    power: Power | None = None
     sources: dict[Name, Source]
     file: Text
+    places: dict[str, str]
+    sha256: str
 
     @property
     def name(self) -> str:
         """The chip's name."""
         return self.chip.name
+
+    @property
+    def cores_per_chip(self) -> int:
+        """Cores of one chip that a program may use."""
+        return self.chip.count.v.cores
+
+    @property
+    def max_chips(self) -> int:
+        """Chips of the system that is meant, or of the largest that is known."""
+        systems = self.chip.systems.v if self.chip.systems is not None else {}
+        if self.chip.system is not None:
+            return systems[self.chip.system]
+        if self.chip.scale_max is not None:
+            return self.chip.scale_max.v.chips
+        return max(systems.values()) if systems else 1
+
+    def cite(self, quantity: Sourced) -> str:
+        """The full citation of a value's source."""
+        return self.sources[quantity.src].cite
+
+
+class Target(Device):
+    """A mesh of neurosynaptic cores."""
+
+    spike: Spike
+    core: Core
+    synapse: Synapse
+    neurons: NeuronSection = Field(alias="neuron")
+    power: Power
 
     @property
     def programmable(self) -> bool:
@@ -66,18 +113,38 @@ class Target(Strict):
         """Whether a convolution kernel is stored once for many positions."""
         return self.synapse.share_conv != "none"
 
-    @property
-    def cores_per_chip(self) -> int:
-        """Neuro cores of one chip that a program may use."""
-        return self.chip.count.v.cores
 
-    @property
-    def max_chips(self) -> int:
-        """Chips of the largest system known."""
-        if self.chip.scale_max is not None:
-            return self.chip.scale_max.v.chips
-        return max(self.chip.systems.v.values()) if self.chip.systems is not None else 1
+class SingleTarget(Device):
+    """A chip that is one pool of neurons with bit-shift decays, such as Xylo."""
 
-    def cite(self, quantity: Sourced) -> str:
-        """The full citation of a value's source."""
-        return self.sources[quantity.src].cite
+    core: SingleCore
+    graph: Graph
+    synapse: ShiftedSynapse
+    neurons: SingleNeurons = Field(alias="neuron")
+
+
+class LayerTarget(Device):
+    """A chip whose cores hold one convolutional layer each, such as Speck."""
+
+    core: LayerCore
+    layer: Layer
+    synapse: LayerSynapse
+    neurons: LayerNeurons = Field(alias="neuron")
+
+
+class CrossbarTarget(Device):
+    """A mesh of binary crossbars, such as TrueNorth."""
+
+    core: CrossbarCore
+    crossbar: Crossbar
+    neurons: CrossbarNeurons = Field(alias="neuron")
+
+
+AnyTarget = Target | SingleTarget | LayerTarget | CrossbarTarget
+KINDS: Final[Mapping[str, type[AnyTarget]]] = {
+    "neurosynaptic": Target,
+    "single": SingleTarget,
+    "layer": LayerTarget,
+    "crossbar": CrossbarTarget,
+}
+"""The model of a target file by its ``core.kind``."""

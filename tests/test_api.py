@@ -18,7 +18,7 @@ from ranvier.compiler.ir.network import Input, Note
 from ranvier.compiler.ir.text import equal
 from ranvier.compiler.pipeline import prepare
 from ranvier.runtimes import oracle, reference
-from ranvier.targets.load import load_target
+from ranvier.targets.load import load_any
 from support.apps import CLASSES, INPUTS, WEIGHT, small_data, small_network, write_nir
 
 OPTIONS = {"dt": 1e-3, "reset": "subtract"}
@@ -197,7 +197,7 @@ def test_missing_options_are_all_asked_for(tmp_path: Path) -> None:
 
 def test_targets_can_be_loaded() -> None:
     assert {"loihi1", "loihi2"} <= set(ranvier.target_names())
-    assert all(load_target(name).name == name for name in ranvier.target_names())
+    assert all(load_any(name).name == name for name in ranvier.target_names())
 
 
 def test_data_of_another_shape_are_refused(app: api.App) -> None:

@@ -85,4 +85,4 @@ def test_neurons_in_words(model: NeuronModel, said: str) -> None:
 def test_the_table_holds_every_kind() -> None:
     rows = standing_table().splitlines()
     assert len(rows) == 2 + len(EXAMPLES)
-    assert rows[0] == "| neuron | loihi1 | loihi2 |"
+    assert rows[0] == "| neuron | generic | loihi1 | loihi2 |"

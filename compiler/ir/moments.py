@@ -63,14 +63,19 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Everything that calibration data say: ``observed`` by population and input, ``moments`` by synapse."""
+    """Everything that calibration data say: ``observed`` by population and input, ``moments`` by synapse.
+
+    ``joint``: by population with several synapses, H (rows, inputs, inputs) of all their inputs one after another.
+    """
 
     observed: Mapping[str, Observed] = field(default_factory=dict)
     moments: Mapping[str, Moments] = field(default_factory=dict)
+    joint: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "observed", frozen_mapping(self.observed))
         object.__setattr__(self, "moments", frozen_mapping(self.moments))
+        object.__setattr__(self, "joint", frozen_mapping(self.joint))
 
 
 def identity(inputs: int, groups: int, square: float) -> Moments:

@@ -2,7 +2,7 @@
 
 A step program is a short list of operations over named scalars: the states of the neuron, its
 parameters, the weighted input ``a`` of this step, and earlier results. Every executor is derived
-from it: numpy interprets it, Numba and Lava print it, the overflow analysis runs it on intervals.
+from it: numpy interprets it, LLVM and Lava print it, the overflow analysis runs it on intervals.
 
 Integer programs compute in exact integers; where a chip's register wraps or clips, the program says
 so with an operation. Float programs use the same operations on float64.

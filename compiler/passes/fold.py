@@ -93,7 +93,9 @@ class _Folder:
                 source = self.network.by_name[edge.source]
                 if isinstance(source, Input | Neurons):
                     continue
-                given = linear_matrix(source) @ self.offset(source.name) + linear_offset(source)
+                before, given = self.offset(source.name), linear_offset(source)
+                if np.any(before):
+                    given = linear_matrix(source) @ before + given
                 if edge.delay and np.any(given):
                     raise error("RV362", source.name, f"its bias reaches {name} with a delay of {edge.delay} steps",
                                 "put the delay before the layer that adds the bias", delay=edge.delay)  # fmt: skip

@@ -1,7 +1,7 @@
 """Neurons fed by spikes with no layer between: in the first step their membrane is nothing but these spikes.
 
-An exporter that knows the states to be zero then lets one tensor stand for both, the spikes of one module and the membrane
-of the next. Inside that module the tensor gets a name of its own.
+An exporter that knows the states to be zero then lets one tensor stand for both, the spikes of one module and the
+membrane of the next. Inside that module the tensor gets a name of its own.
 """
 
 from collections.abc import Mapping

@@ -25,6 +25,11 @@ from ranvier.frontends.onnx.symbolic import Interpreter
 
 LEAST = 3
 ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "Clip", "Max")
+UNREAD: Mapping[str, str] = {
+    "sinabs.layers.alif.": "its threshold adapts to what it sends",
+    "norse.torch.module.lif_refrac.": "a refractory counter, a state of its own, holds its membrane",
+}
+"""Neurons known by their classes alone, and why their arithmetic is not read out of a file."""
 FAMILIES = ("snntorch.", "spikingjelly.", "norse.", "sinabs.", "rockpool.")
 
 
@@ -66,6 +71,7 @@ def load_onnx(
     """
     graph = separated(_timed(path))
     _refuse_conventional(graph)
+    _refuse_unread(graph)
     interpreter = Interpreter(graph.file)
     run = _single(graph, interpreter, states) if _has_states(graph, states) else _whole(graph, interpreter)
     populations = chains(interpreter.space, graph.file)
@@ -188,6 +194,20 @@ def _refuse_conventional(graph: OnnxGraph) -> None:
             "Turn it into a spiking network with ranvier.convert (calibrated on data), then compile that.",
             activations=len(used),
         )
+
+
+def _refuse_unread(graph: OnnxGraph) -> None:
+    """Neurons with states that the polynomials of a membrane do not tell, all at once."""
+    found: dict[str, Diagnostic] = {}
+    for node in graph.nodes:
+        why = next((w for c, w in UNREAD.items() if len(node.classes) > 1 and node.classes[-2].startswith(c)), None)
+        if why is not None:
+            place = f"{node.scope[-2]} ({node.classes[-2]}) of {graph.file}"
+            fix = "Give the torch module itself to ranvier.load, which knows this neuron."
+            text = f"the neuron is none that can be read from ONNX: {why}."
+            found.setdefault(place, Diagnostic("RV288", place, text, fix))
+    if found:
+        raise RanvierError(list(found.values()))
 
 
 def _check(graph: OnnxGraph, populations: Sequence[Population]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import Shape, size
+from ranvier.frontends.onnx.alpha import before_without_reset
 from ranvier.frontends.onnx.model import Array
 from ranvier.frontends.onnx.relays import passed_on
 from ranvier.frontends.onnx.signal import Atom, Signal, Space
@@ -136,7 +137,7 @@ def _all_before(space: Space, membranes: Sequence[Atom], file: str) -> dict[int,
             found[m.base] = last.get(m.digest)
             last[m.digest] = m
         else:
-            found[m.base] = _before(space, m, file)
+            found[m.base] = _before(space, m, file) or before_without_reset(space, m, membranes)
     return found
 
 

@@ -30,13 +30,31 @@ class Shown:
 
 
 def shown_tensors(graph: OnnxGraph) -> dict[str, Shown]:
-    """The tensors that the outputs of ``graph`` show, by name; one that a threshold made is none but does no harm."""
+    """The tensors that the outputs of ``graph`` show, by name; one that a threshold made is none but does no harm.
+
+    The states of spiking neurons, which many modules return as well, are none.
+    """
     makers = {name: node for node in graph.nodes for name in node.outputs}
+    inside = _inside_neurons(graph, makers)
     found: dict[str, Shown] = {}
     for group, output in enumerate(graph.outputs):
-        for name, axis in _behind(graph, makers, output):
+        steps = list(_behind(graph, makers, output))
+        for name, axis in () if inside & {name for name, _ in steps} else steps:
             found.setdefault(name, Shown(group, axis))
     return found
+
+
+def _inside_neurons(graph: OnnxGraph, makers: Makers) -> set[str]:
+    """What the membranes before thresholds are made of element by element, such as synaptic currents."""
+    pending = list(compared_tensors(graph, set(graph.constants)))
+    seen: set[str] = set()
+    while pending:
+        name = pending.pop()
+        maker = makers.get(name)
+        if name not in seen and maker is not None and maker.op in CONTINUING | MOVING:
+            seen.add(name)
+            pending += maker.inputs
+    return seen
 
 
 def scanned_tensors(body: OnnxGraph, states: int) -> dict[str, Shown]:

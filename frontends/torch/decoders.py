@@ -177,5 +177,6 @@ def _number(expr: Expr, replay: Replay) -> Array:
     assert isinstance(expr, (Reduced, Sum))
     whole = np.stack([_number(f, replay) for f in (expr.frames if isinstance(expr, Reduced) else expr.terms)])
     kind = expr.kind if isinstance(expr, Reduced) else "sum"
-    answer: Array = {"sum": np.sum, "mean": np.mean, "max": np.max}[kind](whole, axis=0)
-    return answer
+    if kind == "max":
+        return np.asarray(whole.max(axis=0))
+    return np.asarray(whole.sum(axis=0) if kind == "sum" else whole.mean(axis=0))

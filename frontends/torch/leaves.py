@@ -133,7 +133,10 @@ def _refused_neuron(module: nn.Module, name: str) -> Diagnostic:
 def _known(path: str) -> str:
     """The neurons with an adapter of the framework that ``path`` is of; of snnTorch where it is the user's own."""
     root = path.partition(".")[0]
-    table = next((t for t in (spikingjelly.TABLE, sinabs.TABLE) if any(p.startswith(f"{root}.") for p in t)), None)
+    table = next(
+        (t for t in (spikingjelly.TABLE, sinabs.TABLE, snntorch.TABLE) if any(p.startswith(f"{root}.") for p in t)),
+        None,
+    )
     listed = dict.fromkeys(p.rpartition(".")[2] for p in table or snntorch.TABLE)
     return f"{'snnTorch' if table is None else root}'s {', '.join(listed)}"
 

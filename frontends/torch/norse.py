@@ -57,14 +57,14 @@ def _box(module: Any, name: str, shape: Shape) -> Described:
     method = p.reset_method
     if getattr(method, "__module__", "") != f"{FUNCTIONAL}.reset" or method.__name__ not in RESETS:
         raise _replaced(name, "reset_method", method, "reset_value or reset_subtract")
-    threshold = _spread(p.v_th, "v_th", name, shape)
+    threshold, subtracts = _spread(p.v_th, "v_th", name, shape), RESETS[method.__name__] == "subtract"
     return _plain(
         Lif(
             **_membrane(module, p, name, shape),
             threshold=threshold,
             reset=RESETS[method.__name__],
-            reset_value=_spread(p.v_reset, "v_reset", name, shape),
-            reset_amount=threshold,
+            reset_value=np.zeros(()) if subtracts else _spread(p.v_reset, "v_reset", name, shape),
+            reset_amount=threshold if subtracts else np.array(1.0),
         )
     )
 

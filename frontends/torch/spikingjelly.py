@@ -118,7 +118,7 @@ def _described(
         threshold=floats(threshold),
         reset="subtract" if m.v_reset is None else "value",
         reset_value=floats(single(m.v_reset or 0.0)),
-        reset_amount=floats(threshold),
+        reset_amount=floats(threshold if m.v_reset is None else 1.0),
         initial=floats(initial + raised),
     )
     return Described(model, None, None, np.array(1.0), shows_reset=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ranvier.summary import Report
     from ranvier.targets.schema import Target
 
-Runtime = Literal["simulator", "oracle", "lava"]
+Runtime = Literal["simulator", "gpu", "oracle", "lava"]
 DEFAULT_TARGET = "loihi2"
 INPUT_BITS = 8
 
@@ -130,6 +130,7 @@ def compile(  # noqa: A001, PLR0913 the name of the verb; one keyword per choice
     rounding: "RoundingMethod" = "nearest",
     equalize: bool = False,
     correct_bias: bool = False,
+    effort: str = "normal",
 ) -> App:
     """Compile ``net`` for ``target``: a shipped chip's name, or the path of a target file.
 
@@ -138,10 +139,12 @@ def compile(  # noqa: A001, PLR0913 the name of the verb; one keyword per choice
     the signed width of real-valued inputs on the wire, ``weight_bits`` the width of the weights (1 to 8),
     ``layer_bits`` overrides it by layer name; what the others do is told at ``compiler.options.Options``.
     The artifact keeps all of them, so that the same point can be compiled again.
+    ``effort`` is how long to search for a mapping with fewer messages: quick, normal, thorough or a number of seconds.
 
     Raises ``RanvierError`` with everything that stands in the way.
     """
     from ranvier.compiler.options import Options
+    from ranvier.compiler.passes.mapping.effort import Effort
     from ranvier.compiling import Compilation
     from ranvier.devices import device_app
     from ranvier.targets.load import load_any
@@ -151,10 +154,10 @@ def compile(  # noqa: A001, PLR0913 the name of the verb; one keyword per choice
         input_bits, weight_bits, layer_bits=tuple((layer_bits or {}).items()), per_channel=per_channel,
         rounding=rounding, equalize=equalize, correct_bias=correct_bias,
     )  # fmt: skip
-    chosen = load_any(target)
+    searching, chosen = Effort.named(effort), load_any(target)
     if not isinstance(chosen, Target):
         return device_app(net, chosen, calibrate, options)
-    return Compilation(net, target, calibrate).app(options)
+    return Compilation(net, target, calibrate).app(options, searching)
 
 
 def open(path: str | Path) -> App:  # noqa: A001 the name of the verb
@@ -167,14 +170,14 @@ def open(path: str | Path) -> App:  # noqa: A001 the name of the verb
     return App(found.program, target, found.provenance, found.target_sha256)
 
 
-def check(net: Network, target: str | Path = DEFAULT_TARGET) -> list[Diagnostic]:
+def check(net: Network, target: str | Path = DEFAULT_TARGET, *, weight_bits: int = 8) -> list[Diagnostic]:
     """Everything that stands in the way of ``net`` on ``target``; what was assumed or rounded as notes.
 
     The network can be compiled if no diagnostic is an error. A real-valued input, whose range only calibration data
     show, is taken to reach from -1 to 1, which is noted (RV606).
     """
     try:
-        program = compile(_with_range(net), target).program
+        program = compile(_with_range(net), target, weight_bits=weight_bits).program
     except RanvierError as refused:
         return list(refused.diagnostics)
     return [_as_diagnostic(note) for note in (*program.chip.notes, *program.notes)]

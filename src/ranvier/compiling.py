@@ -13,6 +13,7 @@ from ranvier.compiler.diagnostics import Figure
 from ranvier.compiler.ir.coding import frames_of
 from ranvier.compiler.ir.network import Network
 from ranvier.compiler.options import Options
+from ranvier.compiler.passes.mapping.effort import NORMAL, Effort
 from ranvier.compiler.pipeline import mapped, prepare
 from ranvier.fitting import fit
 from ranvier.runtimes.calibration_data import with_calibration_notes
@@ -43,9 +44,10 @@ class Compilation:
         frames = frames_of(self._prepared.inputs[0], self.data)
         return with_calibration_notes(self._prepared, frames, self.measured.observed)
 
-    def app(self, options: Options) -> App:
+    def app(self, options: Options, effort: Effort = NORMAL) -> App:
         """The compiled network; raises ``RanvierError`` with everything that stands in the way."""
-        program = mapped(fit(self.prepared, self.target, self.measured, options), self.target, self.prepared)
+        chip = fit(self.prepared, self.target, self.measured, options)
+        program = mapped(chip, self.target, self.prepared, effort)
         provenance = {"network": self.net.name, **options.provenance(), **self._calibration}
         return App(program, self.target, provenance, target_sha256(self.target_name))
 

@@ -2,29 +2,33 @@
 
 Passes see what the float senders send. A quantized sender sends something else, which the layers behind it can make
 good in part: so the integer network is run on the calibration data, what its populations send goes into the moments
-of the next lowering, and so on, once for every layer. Every round is a candidate, and so are neighbouring scales, and
-biases left as they were. The one whose answers are nearest to the float network's is taken, a later round only if it is
-nearer by half, lest it be fitted to these very samples. Labels are not used.
+of the next lowering. Each round is a candidate; so are neighbouring scales, biases left as they were,
+and weights that go by more or less of what happens near the threshold. The one whose answers are nearest to the float
+network's is taken, a later round only if it is nearer by half, lest it be fitted to these very samples. Labels are not
+used.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.compiler.ir.chip import ChipNetwork
+from ranvier.compiler.ir.moments import Calibration
 from ranvier.compiler.ir.network import Network, Readout
 from ranvier.compiler.ir.neurons import Lif
 from ranvier.compiler.options import Options
 from ranvier.compiler.pipeline import lower
 from ranvier.runtimes import simulator
+from ranvier.runtimes.moments import SHARPNESS
 from ranvier.runtimes.observe import Measured, flat
 from ranvier.targets.schema import Target
 
+SHARPNESSES = (0.3, 1.0, 3.0)
 RANKS = 3
-MAX_ROUNDS = 4
+MAX_ROUNDS = 1
 CLEARLY = 0.5
 
 
@@ -35,22 +39,24 @@ def fit(prepared: Network, target: Target, measured: Measured | None, options: O
     """
     if measured is None:
         return lower(prepared, target, None, options)
-    plain = measured.calibration()
+    start = _Point(options)
     if options.rounding == "nearest" or options.equalize:
-        return lower(prepared, target, plain, options)
-    points = [(options, rank) for rank in range(RANKS)]
+        return lower(prepared, target, measured.calibration(), options)
+    search = _Search(prepared, target, measured)
+    best = search.nearest([replace(start, sharpness=s) for s in SHARPNESSES])
     if options.correct_bias:
-        points.append((replace(options, correct_bias=False), 0))
-    tried = [_run(lower(prepared, target, plain, *point), measured) for point in points]
-    first = min(range(len(points)), key=lambda n: tried[n].distance)
-    last = tried[first]
-    layers = min(len({p.latency for p in prepared.populations}) - 1, MAX_ROUNDS)
-    for _ in range(layers):
-        known = measured.calibration(_sent(prepared, last.spikes))
-        last = _run(lower(prepared, target, known, *points[first]), measured)
-        tried.append(last)
-    nearest = min(tried[len(points) :], key=lambda candidate: candidate.distance, default=tried[first])
-    return (nearest if nearest.distance < CLEARLY * tried[first].distance else tried[first]).chip
+        best = search.nearest([best, replace(best, options=replace(options, correct_bias=False))])
+    best = search.nearest([replace(best, rank=rank) for rank in range(RANKS)])
+    return search.followed(best)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """What a lowering may choose: how much more an error counts near the threshold, and the rank of the scales."""
+
+    options: Options
+    sharpness: float = SHARPNESS
+    rank: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +68,42 @@ class _Candidate:
     distance: float
 
 
-def _run(chip: ChipNetwork, measured: Measured) -> _Candidate:
-    ran = simulator.run(chip, measured.inputs, ("spikes",))
-    found = distance(chip.readout, measured.outputs, _source_units(chip, ran.outputs))
-    return _Candidate(chip, ran.spikes, found)
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Lowers ``prepared`` at many points and keeps what came out of each."""
+
+    prepared: Network
+    target: Target
+    measured: Measured
+    tried: dict[_Point, _Candidate] = field(default_factory=dict)
+    known: dict[float, Calibration] = field(default_factory=dict)
+
+    def nearest(self, points: Sequence[_Point]) -> _Point:
+        """The one of ``points`` whose answers are nearest to the wanted ones."""
+        return min(points, key=lambda point: self.at(point).distance)
+
+    def at(self, point: _Point) -> _Candidate:
+        """What becomes of the network at ``point``, as float senders see it."""
+        if point not in self.tried:
+            if point.sharpness not in self.known:
+                self.known[point.sharpness] = self.measured.calibration(sharpness=point.sharpness)
+            self.tried[point] = self._lowered(point, self.known[point.sharpness])
+        return self.tried[point]
+
+    def followed(self, point: _Point) -> ChipNetwork:
+        """``point``, or what becomes of it once layers know what the quantized ones before them send."""
+        first = last = nearest = self.at(point)
+        for _ in range(min(len({p.latency for p in self.prepared.populations}) - 1, MAX_ROUNDS)):
+            known = self.measured.calibration(_sent(self.prepared, last.spikes), point.sharpness)
+            last = self._lowered(point, known)
+            nearest = min(nearest, last, key=lambda candidate: candidate.distance)
+        return (nearest if nearest.distance < CLEARLY * first.distance else first).chip
+
+    def _lowered(self, point: _Point, known: Calibration) -> _Candidate:
+        chip = lower(self.prepared, self.target, known, point.options, point.rank)
+        ran = simulator.run(chip, self.measured.inputs, ("spikes",))
+        found = distance(chip.readout, self.measured.outputs, _source_units(chip, ran.outputs))
+        return _Candidate(chip, ran.spikes, found)
 
 
 def distance(readout: Readout, wanted: NDArray[Any], got: NDArray[Any]) -> float:

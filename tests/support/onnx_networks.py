@@ -111,9 +111,10 @@ class Currents(nn.Module):
 class AlphaShaped(Tutorial):
     """Neurons with an excitatory and an inhibitory current."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__()
-        self.fc1, self.lif1 = nn.Linear(12, 10, bias=False), snntorch().Alpha(alpha=0.9, beta=0.8, threshold=0.4)
+        options = {"alpha": 0.9, "beta": 0.8, "threshold": 0.4, **options}
+        self.fc1, self.lif1 = nn.Linear(12, 10, bias=False), snntorch().Alpha(**options)
 
     def forward(self, x: Any) -> Any:
         (rising, falling, mem1), mem2, spikes = self.lif1.init_alpha(), self.lif2.init_leaky(), []
@@ -122,6 +123,24 @@ class AlphaShaped(Tutorial):
             spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
             spikes.append(spk2)
         return torch.stack(spikes)
+
+
+class OneToOne(nn.Module):
+    """Neurons fed by the spikes of others with no layer between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.first = nn.Linear(12, 9), snntorch().Leaky(beta=0.9)
+        self.second, self.third = snntorch().Leaky(beta=0.8, threshold=1.5), snntorch().Leaky(beta=0.7, threshold=0.6)
+
+    def forward(self, x: Any) -> Any:
+        states, shown = [n.init_leaky() for n in (self.first, self.second, self.third)], []
+        for t in range(STEPS):
+            spikes, states[0] = self.first(self.fc(x[t]), states[0])
+            spikes, states[1] = self.second(spikes, states[1])
+            spikes, states[2] = self.third(spikes, states[2])
+            shown.append(spikes)
+        return torch.stack(shown)
 
 
 class Decoded(nn.Module):

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import ranvier.targets.load
+from ranvier.compiler.diagnostics import RanvierError
 from ranvier.targets.lines import KeyPath
-from ranvier.targets.load import load_target, target_names
+from ranvier.targets.load import load_any, load_target, meshes, target_names
 from ranvier.targets.quantity import Quantity, Sourced, Strict
 
 FOLDER = Path(ranvier.targets.load.__file__).parent
@@ -44,20 +45,28 @@ def quantities(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Sou
 
 
 def test_names() -> None:
-    assert target_names() == ("loihi1", "loihi2")
+    assert target_names() == ("generic", "loihi1", "loihi2", "speck2f", "truenorth", "xylo_a2")
+    assert meshes() == ("generic", "loihi1", "loihi2")
+    assert all(load_any(name).name == name for name in target_names())
+
+
+def test_other_kinds_are_no_meshes() -> None:
+    with pytest.raises(RanvierError, match=r"RV512.*core.kind = 'single'"):
+        load_target("xylo_a2")
 
 
 @pytest.mark.parametrize("name", target_names())
 def test_every_number_has_a_source(name: str) -> None:
     data = tomllib.loads((FOLDER / f"{name}.toml").read_text())
-    assert {path for path, sourced in numeric_leaves(data) if not sourced} == UNSOURCED
+    bare = {path for path, sourced in numeric_leaves(data) if not sourced}
+    assert {path for path in bare if "ids" not in path} == UNSOURCED  # the numbers of cores are names
 
 
 @pytest.mark.parametrize("name", target_names())
 def test_every_source_is_cited_with_basis_and_confidence(name: str) -> None:
-    target = load_target(name)
+    target = load_any(name)
     found = list(quantities(target))
-    assert len(found) > 40
+    assert len(found) >= (25 if name in meshes() else 7)
     for path, quantity in found:
         assert target.cite(quantity), path
         assert quantity.basis, path

@@ -1,11 +1,25 @@
 """``ranvier check``: everything that stands between a model and a chip, with its fix."""
 
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 from rich.text import Text
+from typer import Option
 
 from ranvier import api
 from ranvier.cli.options import TARGET, CoderOptions, CoderSteps, ModelName, ModelOptions, TargetName
 from ranvier.cli.output import Answer, Output, clean, drawn
 from ranvier.cli.sources import read_encoder, read_model
+from ranvier.compiler.diagnostics import Diagnostic
+from ranvier.compiler.ir.network import Network
+
+if TYPE_CHECKING:
+    from ranvier.fixes import Fixed
+
+Apply = Annotated[bool, Option("--fix", help="Apply the fixes that the compiler tried and that help.")]
+Result = Annotated[Path | None, Option("--output", "-o", help="With --fix: write the program of the fixed network.")]
 
 
 def check(
@@ -15,29 +29,57 @@ def check(
     output: Output,
     target: TargetName = TARGET,
     steps: CoderSteps = None,
+    fix: Apply = False,
+    result: Result = None,
 ) -> Answer:
-    """Say what stands in the way of a model on a chip, all at once, each with its fix."""
+    """Say what stands in the way of a model on a chip, all at once, each with its fix and what the compiler tried."""
     with output.working("checking"):
         network = read_model(model, options, read_encoder(coder, steps))
         found = api.check(network, target)
-    errors = [diagnostic for diagnostic in found if diagnostic.severity == "error"]
+        tried = _tried(network, target, found)
+    said = list(tried.found) if fix and tried is not None else found
+    left = [diagnostic for diagnostic in said if diagnostic.severity == "error"]
     if not output.json:
-        output.refuse(errors)
-    layers, neurons = len(network.populations), sum(_size(p.shape) for p in network.populations)
-    data = {
+        output.refuse(left)
+    if fix and result is not None and not left:
+        changed = network if tried is None else tried.network
+        api.compile(changed, target, weight_bits=8 if tried is None else tried.weight_bits).save(result)
+    attempts = [] if tried is None else [one.to_json() for one in tried.tried]
+    data = {**_data(network, target, said), "fixes": attempts, "fixed": bool(fix and attempts)}
+    shown = (*drawn(d for d in said if d not in left), *_attempts(tried, fix), _verdict(network, target, not left))
+    return Answer(data, shown, not left)
+
+
+def _tried(network: Network, target: str, found: Sequence[Diagnostic]) -> "Fixed | None":
+    """What the compiler tried against the errors; None where there are none."""
+    if not any(d.severity == "error" for d in found):
+        return None
+    from ranvier.fixes import fixed  # noqa: PLC0415 - only where something is wrong
+
+    return fixed(network, target, found)
+
+
+def _data(network: Network, target: str, found: Sequence[Diagnostic]) -> dict[str, object]:
+    return {
         "network": network.name,
         "target": target,
-        "layers": layers,
-        "neurons": neurons,
+        "layers": len(network.populations),
+        "neurons": sum(prod(p.shape) for p in network.populations),
         "diagnostics": [diagnostic.to_json() for diagnostic in found],
     }
-    verdict = "cannot be compiled" if errors else "can be compiled"
-    line = Text(clean(f"{network.name} ({layers} layers, {neurons:,} neurons) {verdict} for {target}"), style="bold")
-    return Answer(data, (*drawn(d for d in found if d not in errors), line), not errors)
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    neurons = 1
-    for extent in shape:
-        neurons *= extent
-    return neurons
+def _attempts(tried: "Fixed | None", applied: bool) -> list[Text]:
+    lines = []
+    for one in tried.tried if tried is not None else ():
+        effect = f"leaves {one.after} of {one.before} errors" if one.helps else "does not help"
+        word = ("applied" if applied else "tried, --fix applies it") if one.helps else "tried"
+        lines.append(Text(clean(f"fix {word}: {one.what} ({effect})"), style="green" if one.helps else "dim"))
+    return lines
+
+
+def _verdict(network: Network, target: str, fits: bool) -> Text:
+    neurons = sum(prod(p.shape) for p in network.populations)
+    verdict = "can be compiled" if fits else "cannot be compiled"
+    text = f"{network.name} ({len(network.populations)} layers, {neurons:,} neurons) {verdict} for {target}"
+    return Text(clean(text), style="bold")

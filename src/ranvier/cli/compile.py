@@ -19,8 +19,10 @@ InputBits = Annotated[int, Option(min=2, max=24, help="Signed width of real-valu
 Calibration = Annotated[
     Path | None, Option("--calibrate", help="An .npz file with typical inputs, to choose the scales with.")
 ]
-
-
+MappingEffort = Annotated[
+    str,
+    Option("--effort", help="Search for a better mapping to cores: quick, normal, thorough or a number of seconds."),
+]
 FITTING = "Fitting"
 
 
@@ -81,14 +83,16 @@ def compile_model(  # noqa: PLR0913, PLR0917 one parameter per group of options
     target: TargetName = TARGET,
     calibrate: Calibration = None,
     input_bits: InputBits = 8,
+    effort: MappingEffort = "normal",
 ) -> Answer:
     """Compile a model for a chip and write the program file."""
     with output.working("compiling"):
         network = read_model(model, options, read_encoder(coder, data.steps))
         samples = None if calibrate is None else read_data(calibrate, network.inputs[0], data)
         app = api.compile(
-            network, target, None if samples is None else samples.inputs, input_bits=input_bits, **_chosen(fitting)
-        )
+            network, target, None if samples is None else samples.inputs, input_bits=input_bits, effort=effort,
+            **_chosen(fitting),
+        )  # fmt: skip
         path = products.result or Path(f"{network.name}.rnv")
         app.save(path)
         if products.lava is not None:

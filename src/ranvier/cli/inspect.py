@@ -12,6 +12,7 @@ from ranvier.cli.options import ProgramFile
 from ranvier.cli.output import Answer, Output, clean
 from ranvier.cli.proofs import proved
 from ranvier.cli.tables import plural, report_tables, row, shape_text, table
+from ranvier.compiler.analysis.reasons import reasons
 from ranvier.compiler.ir.coding import described, name_of
 from ranvier.compiler.ir.program import Placement, Program
 from ranvier.compiler.ir.text import dump
@@ -41,6 +42,7 @@ def inspect(
     text = dump(app.program)[0]
     steps = {p.program.semantics: str(p.program) for p in app.program.chip.populations}
     report = app.report()
+    why = {} if app.target is None else dict(reasons(app.program.chip, app.program.placement, app.target))
     values: dict[str, object] = {
         "program": program,
         "provenance": dict(app.provenance),
@@ -49,6 +51,7 @@ def inspect(
         "connections": _connections(app.program),
         "steps": steps,
         "pieces": [{**vars(piece), "use": dict(piece.use)} for piece in app.program.placement.pieces],
+        "reasons": why,
         "text": text if as_text else None,
     }
     if as_text:
@@ -61,6 +64,7 @@ def inspect(
     shown.append(_connection_table(app.program))
     shown += [Text(clean(step)) for step in steps.values()]
     shown.append(Text(clean(f"provenance: {origin or 'not stated'}")))
+    shown += [Text(clean(sentence)) for sentence in why.values()]
     shown.append(_pieces_table(app.program.placement, None if output.verbose else MOST_PIECES))
     return Answer(values, tuple(shown))
 

@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import fields, is_dataclass
@@ -82,7 +83,9 @@ def _answer(name: str, output: Output, verb: Callable[[], Answer]) -> Exit:
     """Run the verb and say what came of it; standard output holds the answer alone."""
     stream = sys.stdout
     try:
-        with redirect_stdout(sys.stderr):  # what a user's module prints while it is loaded
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            # Standard output is the answer's: what a user's module prints while it is loaded goes elsewhere.
+            warnings.showwarning = lambda message, *_others: output.say(f"warning: {message}")
             answer = verb()
         if output.json:
             write_json({"ok": answer.ok, "verb": name, **answer.data}, stream)

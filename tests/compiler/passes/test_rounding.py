@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranvier.compiler.ir.moments import Moments, identity
-from ranvier.compiler.passes.rounding import membrane_error, round_output
 from ranvier.compiler.ir.weight_levels import WeightLevels, weight_levels
+from ranvier.compiler.passes.rounding import membrane_error, round_jointly, round_output
 
 MODES = ("mixed", "excitatory", "inhibitory")
 seeds = st.integers(0, 2**32 - 1)
@@ -91,3 +91,43 @@ def test_the_error_is_that_of_the_membrane() -> None:
     moments = Moments(z.mean(0)[None], z.mean(0)[None], (z.T @ z / 50)[None], z.mean(0)[None])
     np.testing.assert_allclose(membrane_error(errors, moments), ((errors @ z.T) ** 2).mean(axis=1))
     np.testing.assert_allclose(membrane_error(errors, moments.about_mean()), (errors @ z.T).var(axis=1), atol=1e-12)
+
+
+@given(seeds, st.integers(2, 8), st.integers(1, 6), st.integers(1, 6))
+def test_joint_rounding_is_never_worse_than_each_apart(seed: int, bits: int, first: int, second: int) -> None:
+    rng = np.random.default_rng(seed)
+    z = rng.random((3, 40, first + second)) * np.repeat([4.0, 1.0], [first, second]) @ rng.random((first + second,) * 2)
+    joint = z.transpose(0, 2, 1) @ z / 40
+    wanted = [rng.normal(0, 100, (3, n)) for n in (first, second)]
+    levels, units = [weight_levels(bits, "mixed"), weight_levels(8, "mixed")], [4.0, 1.0]
+    chosen = round_jointly(wanted, levels, units, joint)
+    apart = [level.nearest(w) for level, w in zip(levels, wanted, strict=True)]
+    ours, plain = (_joint_error(given, wanted, units, joint) for given in (chosen, apart))
+    assert np.all(ours <= plain * (1 + 1e-9) + 1e-9)
+    for level, integers in zip(levels, chosen, strict=True):
+        np.testing.assert_array_equal(integers, level.nearest(integers))
+
+
+def _joint_error(
+    given: list[np.ndarray], wanted: list[np.ndarray], units: list[float], joint: np.ndarray
+) -> np.ndarray:
+    parts = zip(given, wanted, units, strict=True)
+    errors = np.concatenate([(g - w) * unit for g, w, unit in parts], axis=1)
+    return np.asarray(np.einsum("ri,rij,rj->r", errors, joint, errors))
+
+
+def test_two_synapses_make_good_what_each_of_them_lost() -> None:
+    wanted = [np.full((1, 1), 16.0), np.full((1, 1), 16.0)]
+    chosen = round_jointly(wanted, [weight_levels(4, "mixed")] * 2, [1.0, 1.0], np.ones((1, 2, 2)))
+    assert chosen[0][0, 0] + chosen[1][0, 0] == 32.0
+
+
+@given(seeds, st.integers(2, 4))
+def test_groups_are_rounded_as_each_of_them_alone(seed: int, groups: int) -> None:
+    wanted, given = drawn(seed, 7, groups)
+    levels = weight_levels(4, "mixed")
+    alone = [
+        round_output(part, levels, Moments(mean[None], mean[None], second[None], mean[None]))
+        for part, mean, second in zip(np.split(wanted, groups), given.mean, given.second, strict=True)
+    ]
+    np.testing.assert_array_equal(round_output(wanted, levels, given), np.concatenate(alone))

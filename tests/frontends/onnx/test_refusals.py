@@ -277,8 +277,12 @@ def test_too_few_steps_batches_and_outputs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("neuron", "shape", "named"),
     [
-        ("ALIF", (1, 5, 12), r"RV288 1 \(sinabs\.layers\.alif\.ALIF\)"),
-        ("LIFRefrac", (5, 1, 12), r"RV286 .* in net\.1 of"),
+        ("ALIF", (1, 5, 12), r"RV288 1 \(sinabs\.layers\.alif\.ALIF\) .*its threshold adapts"),
+        (
+            "LIFRefrac",
+            (5, 1, 12),
+            r"RV288 net\.1 \(norse\.torch\.module\.lif_refrac\.LIFRefracCell\) .*refractory counter",
+        ),
     ],
 )
 def test_neurons_with_more_states_are_named(neuron: str, shape: tuple[int, ...], named: str, tmp_path: Path) -> None:

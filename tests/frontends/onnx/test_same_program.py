@@ -1,5 +1,6 @@
 """The same network as a torch module and as an ONNX file of it compiles to the same program, byte for byte."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from support.onnx_networks import (
     Decoded,
     Largest,
     Leak,
+    OneToOne,
     Recurrent,
     Residual,
     Sequential,
@@ -49,6 +51,8 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "snntorch no reset": (lambda: Tutorial(reset_mechanism="none", threshold=0.4), SEQUENCE),
     "snntorch currents": (Currents, SEQUENCE),
     "snntorch alpha": (AlphaShaped, SEQUENCE),
+    "snntorch alpha, no reset": (lambda: AlphaShaped(reset_mechanism="none"), SEQUENCE),
+    "neurons fed by neurons": (OneToOne, SEQUENCE),
     "snntorch recurrent": (Recurrent, SEQUENCE),
     "batch norm, max pool": (Convolutional, LARGER),
     "sew": (lambda: Residual("IFNode"), IMAGES),
@@ -60,6 +64,15 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "sinabs from_model": (from_model, (STEPS, 2, 6, 6)),
     "sinabs leak": (Leak, BATCH_FIRST),
 }
+
+
+ALL = os.environ.get("HYPOTHESIS_PROFILE") == "all"
+QUICK = (
+    "snntorch currents", "snntorch alpha", "neurons fed by neurons", "batch norm, max pool", "norse recurrent",
+    "last layer, mean", "sinabs leak",
+)  # fmt: skip
+"""Those that always run; exporting takes long, so that the others do under HYPOTHESIS_PROFILE=all alone."""
+thorough = pytest.mark.skipif(not ALL, reason="exports take long")
 
 
 def from_torch(make: Callable[[], Any], shape: tuple[int, ...], **options: Any) -> Network:
@@ -102,18 +115,18 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return of
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", CASES if ALL else QUICK)
 def test_a_network_with_its_loop_unrolled(name: str, file: Any, tmp_path: Path) -> None:
     assert program(from_onnx(file(name)), tmp_path) == program(from_torch(*CASES[name]), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["snntorch recurrent", "sew"])
+@pytest.mark.parametrize("name", ["snntorch recurrent", "sew"] if ALL else ["neurons fed by neurons"])
 def test_a_file_that_the_exporter_has_not_optimized(name: str, tmp_path: Path) -> None:
     read = from_onnx(exported(*CASES[name], tmp_path, optimize=False))
     assert program(read, tmp_path) == program(from_torch(*CASES[name]), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["snntorch currents", "batch norm, max pool", "sew", "norse recurrent"])
+@pytest.mark.parametrize("name", ["snntorch currents", "batch norm, max pool", "norse recurrent", *["sew"] * ALL])
 def test_a_file_without_names_differs_in_names_alone(name: str, file: Any) -> None:
     named, bare = (dump(prepare(network))[1] for network in (from_onnx(file(name)), from_onnx(stripped(file(name)))))
     assert list(named) != list(bare)
@@ -127,6 +140,7 @@ def test_a_single_step_with_states(tmp_path: Path) -> None:
     assert program(read, tmp_path) == program(from_torch(Tutorial, SEQUENCE), tmp_path)
 
 
+@thorough
 def test_a_single_step_that_ends_with_an_integrator(tmp_path: Path) -> None:
     states = tuple(torch.rand(1, n) for n in (12, 9, 9, 5, 5))
     read = from_onnx(export(lively(SequentialStep()), states, tmp_path / "step.onnx"), readout="max_membrane")
@@ -158,12 +172,13 @@ class Loop(nn.Module):
         return torch.stack(shown)
 
 
+@thorough
 def test_scan_is_the_loop_unrolled(tmp_path: Path) -> None:
     made = [program(from_onnx(exported(lambda s=s: Loop(s), SEQUENCE, tmp_path)), tmp_path) for s in (False, True)]  # type: ignore[misc]
     assert made[0] == made[1]
 
 
-@pytest.mark.parametrize("make", [sinabs_lif, lambda: Residual("ParametricLIFNode", init_tau=1.7)])
+@pytest.mark.parametrize("make", [sinabs_lif, *[lambda: Residual("ParametricLIFNode", init_tau=1.7)] * ALL])
 def test_exponentials_are_rounded_by_who_computes_them(make: Callable[[], Any], tmp_path: Path) -> None:
     """A decay that torch computes when it exports is exact; ``exp`` and ``sigmoid`` by another hand may be one bit off.
 
@@ -194,4 +209,4 @@ def test_a_threshold_whose_spikes_nobody_takes_is_not_in_the_file(tmp_path: Path
 
 
 def test_the_name_of_the_file_is_the_name_of_the_network(file: Any) -> None:
-    assert load_onnx(file("norse")).name == "net"
+    assert load_onnx(file("norse recurrent")).name == "net"

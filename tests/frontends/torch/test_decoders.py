@@ -31,7 +31,7 @@ READ: dict[str, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
     "accumulated": ("sum_membrane", lambda y: sum(y, torch.zeros(y.shape[1:])), lambda m: m.sum(1)),
     "batch first": ("sum_membrane", lambda y: y.transpose(0, 1).mean(1), lambda m: m.mean(1)),
 }
-"""How the values of all steps (steps, samples, classes) are returned; the readout; the same of (samples, steps, ...)."""
+"""The readout; how the values (steps, samples, classes) are returned; the same of membranes (samples, steps, ...)."""
 
 
 class Decoded(nn.Module):

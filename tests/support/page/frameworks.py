@@ -12,6 +12,7 @@ from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.arrays import floats
 from ranvier.compiler.ir.linear import Dense
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node
+from ranvier.frontends.onnx.load import UNREAD
 from ranvier.frontends.torch import norse, rockpool, sinabs, snntorch, spikingjelly
 from ranvier.frontends.torch.adapters import Adapter, Described
 from ranvier.frontends.torch.isolate import class_path
@@ -109,6 +110,15 @@ def hand_written(page: Page) -> None:
     text = (
         "A leaky integrate-and-fire neuron written out in `forward` is recognised; a class of your own takes "
         "[ten lines](own_neurons.md). In ONNX files too neurons are recognised by what they compute, with or without "
-        "names, on the same terms as here."
+        "names, on the same terms as here. By the names of their modules alone, which torch writes, are known: "
+        "snnTorch's Alpha (reset to zero or none) and neurons that are fed by others with no layer between. Maxima of "
+        "binary spikes (MaxPool, GlobalMaxPool) become neurons that relay them. Refused in ONNX files, RV288: "
+        f"{_unread()}; their modules can be read."
     )
     page.section("### Plain torch and ONNX", text, ["step", "becomes", *TARGETS], rows)
+
+
+def _unread() -> str:
+    """Neurons that are not read from ONNX files, with why."""
+    short = {path.split(".")[0] + " " + path.rstrip(".").rpartition(".")[2]: why for path, why in UNREAD.items()}
+    return "; ".join(f"{name} ({why})" for name, why in short.items())

@@ -17,6 +17,7 @@ from support.page.files import file_layers, nir_neurons, slayer_neurons
 from support.page.frameworks import frameworks, hand_written
 from support.page.layer_rows import topology_rows, torch_layers
 from support.page.page import WIDTH, Page
+from support.page.readouts import readouts
 
 KINDS = """## Kinds of neurons
 
@@ -27,7 +28,10 @@ One of each kind in the intermediate representation, with numbers that registers
 OPERATORS = {
     "Of spiking networks, exported unrolled, as Scan or as a single step": sorted(KNOWN),
     "Of conventional networks, which are converted": READERS,
-}
+    "Activations that are converted, in torch modules and in ONNX files": (
+        "ReLU", "clipped ReLU (ReLU6, Hardtanh, Clip)", "quantized ReLU (QCFS), in files found around Floor or Round",
+    ),
+}  # fmt: skip
 
 
 def support_page() -> str:
@@ -48,6 +52,7 @@ def written() -> Page:
         torch_layers(page)
         file_layers(page, Path(folder))
         topology_rows(page)
+        readouts(page)
     said = [fill(f"{what}: {', '.join(names)}.", WIDTH) for what, names in OPERATORS.items()]
-    page.parts.append("### ONNX operators\n\n" + "\n\n".join(said) + "\n")
+    page.parts.append("### ONNX operators and conversion\n\n" + "\n\n".join(said) + "\n")
     return page
