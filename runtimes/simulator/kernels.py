@@ -3,76 +3,68 @@
 A ``deliver`` function serves one connection for a block of network steps and all samples of a piece of
 work. Arrays: ``sent`` (samples, steps, wires) int8 spikes or int64 values; ``current`` (samples,
 block, targets) int32, or int64 where several connections may add up to more. ``window`` is (first
-step, step after the last, delay). ``rule`` is (safe, bits, exponent): ``bits`` of the accumulator, the
-weight exponent, and the largest ``|value sent|`` up to which nothing can wrap, as proved from the
-weights. Where a step keeps to it, 32-bit sums are exact; where not, the sum is made in 64 bits, wrapped,
-scaled and compared, and what changed is noted in ``events[place]`` as (count, sample, step, neuron of the
-first).
-
-All compiled functions of the simulator that call each other stand in this file, because Numba's disk
-cache looks at the file of the caller alone.
+step, step after the last, delay, whether ``current`` holds nothing yet). ``rule`` is (safe, bits,
+exponent): ``bits`` of the accumulator, the weight exponent, and the largest ``|value sent|`` up to
+which nothing can wrap, as proved from the weights. Where a step keeps to it, 32-bit sums are exact;
+where not, the sum is made in 64 bits, wrapped, scaled and compared, and what changed is noted in
+``events[place]`` as (count, sample, step, neuron of the first). All functions that call each other stand in
+this file, as Numba's disk cache looks at the caller's alone; ``VECTORS`` stands for that of their instructions.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ranvier.runtimes.simulator.compiled import compiled
+from ranvier.runtimes.simulator.layouts import ConvForm, DenseForm, Ints, Place, Rule, SparseForm, Values, Window
+from ranvier.runtimes.simulator.vectors import (
+    BLOCK,
+    SPAN,
+    WIDTH,
+    add_line,
+    add_rows,
+    add_rows_times,
+    lowest_bit,
+    nonzero_bits,
+    shifted,
+    take_block,
+)
 
-Values = NDArray[Any]
-Ints = NDArray[np.int64]
-Window = tuple[int, int, int]
-Rule = tuple[int, int, int]
-Place = tuple[int, int, int]
-
-ROWS_AT_ONCE = 4
-
-
-class DenseForm(NamedTuple):
-    """``weight`` (sources, targets); sums of up to ``rows`` weights stay inside the type of ``weight``."""
-
-    weight: Values
-    rows: int
-
-
-class SparseForm(NamedTuple):
-    """Compressed columns: sender s reaches ``targets[start[s]:start[s + 1]]`` with those of ``weight``."""
-
-    weight: Values
-    targets: Ints
-    start: Ints
+VECTORS = "bf78923a6386d050"  # the digest of vectors.py
+NOTHING, ONES, VALUES, BEYOND = range(4)  # what a step brings: no sender, only ones, values, sums that may wrap
 
 
-class ConvForm(NamedTuple):
-    """``weight`` (in channels, kernel h, kernel w, out channels / groups) and the reach of every position.
+@compiled
+def listed(row: Values, senders: Ints, values: Values, count: int) -> int:
+    """Append indices and values of the nonzero entries of ``row`` to lists of ``count`` entries; the new count."""
+    whole = row.size - row.size % SPAN
+    for at in range(0, whole, SPAN):
+        bits = nonzero_bits(row, at)
+        while bits != 0:
+            wire = at + lowest_bit(bits)
+            senders[count], values[count] = wire, row[wire]
+            count += 1
+            bits &= bits - np.uint64(1)
+    for wire in range(whole, row.size):
+        senders[count], values[count] = wire, row[wire]
+        count += row[wire] != 0
+    return count
 
-    A sender in row y meets output row ``down_out[i]`` through kernel row ``down_tap[i]`` for i in
-    ``down_start[y]:down_start[y + 1]``; ``across`` likewise for columns. ``shape`` is (in height, in width,
-    out height * out width, out width, in channels per group).
-    """
 
-    weight: Values
-    down_start: Ints
-    down_tap: Ints
-    down_out: Ints
-    across_start: Ints
-    across_tap: Ints
-    across_out: Ints
-    shape: tuple[int, int, int, int, int]
+@compiled
+def extremes(values: Values) -> tuple[Any, Any]:
+    """The lowest and the highest of ``values``, of which there is one at least."""
+    low, high = values[0], values[0]
+    for value in values:
+        low, high = min(low, value), max(high, value)
+    return low, high
 
 
 @compiled
 def gather(row: Values, senders: Ints, values: Values) -> tuple[int, Any, Any]:
     """Indices and values of the nonzero entries of ``row``: their number, the lowest and the highest value."""
-    count = 0
-    for wire in range(row.size):
-        senders[count] = wire
-        values[count] = row[wire]
-        count += row[wire] != 0
-    low, high = values[0], values[0]
-    for k in range(1, count):
-        low, high = min(low, values[k]), max(high, values[k])
+    count = listed(row, senders, values, 0)
+    low, high = extremes(values[: max(count, 1)])
     return count, low, high
 
 
@@ -121,51 +113,53 @@ def add_wrapped(total: Ints, rule: Rule, current: Values, events: Ints, place: P
 
 
 @compiled
-def add_rows(weight: Values, senders: Ints, part: Values) -> None:
-    """``part += sum of the rows of weight`` that ``senders`` name; four rows share each load and store."""
-    fours = senders.size - senders.size % ROWS_AT_ONCE
-    for k in range(0, fours, ROWS_AT_ONCE):
-        a, b = weight[senders[k]], weight[senders[k + 1]]
-        c, d = weight[senders[k + 2]], weight[senders[k + 3]]
-        for target in range(part.size):
-            part[target] += a[target] + b[target] + c[target] + d[target]
-    for k in range(fours, senders.size):
-        row = weight[senders[k]]
-        for target in range(part.size):
-            part[target] += row[target]
+def list_steps(sent: Values, safe: float, senders: Ints, values: Values, starts: Ints, kinds: Ints) -> None:
+    """The nonzero entries of each row of ``sent`` (steps, wires), one after the other, and what each row brings.
+
+    Row k has those from ``starts[k]`` to ``starts[k + 1]``.
+    """
+    starts[0] = 0
+    for k in range(sent.shape[0]):
+        starts[k + 1] = listed(sent[k], senders, values, starts[k])
+        kinds[k] = NOTHING
+        if starts[k + 1] > starts[k]:
+            low, high = extremes(values[starts[k] : starts[k + 1]])
+            kinds[k] = ONES if low == 1 and high == 1 else VALUES
+            kinds[k] = BEYOND if max(high, -low) > safe else kinds[k]
 
 
 @compiled
-def scatter_ones(form: DenseForm, senders: Ints, part: Values, total: Values) -> None:
-    """``total += sum of rows`` in portions whose sums fit the narrow type of ``part``."""
-    for start in range(0, senders.size, form.rows):
-        part[:] = 0
-        add_rows(form.weight, senders[start : start + form.rows], part)
-        for target in range(total.size):
-            total[target] += part[target]
+def sum_tile(
+    weight: Values, most: int, kinds: Ints, senders: Ints, values: Values, starts: Ints, shift: int, out: Values
+) -> None:
+    """``out[k] += (sum of value * weight) << shift`` over the senders of each step k, for one tile of ``weight``.
+
+    Ones are summed in the narrow type, ``most`` at a time.
+    """
+    for k in range(out.shape[0]):
+        if kinds[k] == ONES:
+            for start in range(starts[k], starts[k + 1], most):
+                add_rows(weight, senders, start, min(start + most, starts[k + 1]), shift, out[k])
+        elif kinds[k] == VALUES:
+            add_rows_times(weight, senders, starts[k], starts[k + 1], shift, out[k], values)
 
 
 @compiled
 def scatter_dense(form: DenseForm, senders: Ints, values: Values, total: Values) -> None:
-    """``total += sum of value * row`` over the senders; four rows share each load and store."""
-    fours = senders.size - senders.size % ROWS_AT_ONCE
-    for k in range(0, fours, ROWS_AT_ONCE):
-        a, b = form.weight[senders[k]], form.weight[senders[k + 1]]
-        c, d = form.weight[senders[k + 2]], form.weight[senders[k + 3]]
-        x, y, z, w = values[k], values[k + 1], values[k + 2], values[k + 3]
-        for target in range(total.size):
-            total[target] += x * a[target] + y * b[target] + z * c[target] + w * d[target]
-    for k in range(fours, senders.size):
-        row, value = form.weight[senders[k]], values[k]
-        for target in range(total.size):
-            total[target] += value * row[target]
+    """``total += sum of value * row`` over the senders."""
+    for tile in range(form.tiles.shape[0]):
+        out = total[tile * WIDTH : (tile + 1) * WIDTH]
+        for k in range(senders.size):
+            row, value = form.tiles[tile, senders[k]], values[k] << form.shift
+            for target in range(out.size):
+                out[target] += value * row[target]
 
 
 @compiled
-def scatter_sparse(form: SparseForm, senders: Ints, values: Values, total: Values) -> None:
-    """``total[target] += value * weight`` over the senders' columns."""
+def scatter_sparse(form: SparseForm, senders: Ints, values: Values, shift: int, total: Values) -> None:
+    """``total[target] += (value * weight) << shift`` over the senders' columns."""
     for k in range(senders.size):
-        value = values[k]
+        value = values[k] * (1 << shift)
         for i in range(form.start[senders[k]], form.start[senders[k] + 1]):
             total[form.targets[i]] += value * form.weight[i]
 
@@ -174,51 +168,95 @@ def scatter_sparse(form: SparseForm, senders: Ints, values: Values, total: Value
 def scatter_conv(form: ConvForm, senders: Ints, values: Values, total: Values, touched: Values) -> None:
     """``total`` (pixels, out channels) ``+=`` the kernel of each sender's channel, placed at its position.
 
-    Channels come last, so that the innermost loop runs over them; ``touched`` marks the pixels reached.
+    Channels come last, so that they are added many at a time; ``touched`` marks the blocks of pixels reached.
     """
-    height, width, _, out_width, per_group = form.shape
-    outputs = form.weight.shape[3]
+    weight, places, down_start, down_tap, down_out, across_start, across_tap, across_out, shape = form
+    out_width, stride, padded = shape[1], total.shape[1], weight.shape[3]
     for k in range(senders.size):
-        channel, position = divmod(senders[k], height * width)
-        y, x = divmod(position, width)
-        value, low = values[k], channel // per_group * outputs
-        for i in range(form.down_start[y], form.down_start[y + 1]):
-            for j in range(form.across_start[x], form.across_start[x + 1]):
-                pixel = form.down_out[i] * out_width + form.across_out[j]
-                touched[pixel] = 1
-                taps = form.weight[channel, form.down_tap[i], form.across_tap[j]]
-                sums = total[pixel, low : low + outputs]
-                for out in range(outputs):
-                    sums[out] += value * taps[out]
+        sender, value = senders[k], values[k]
+        kernel, low, y, x = places[sender, 0], places[sender, 1], places[sender, 2], places[sender, 3]
+        for i in range(down_start[y], down_start[y + 1]):
+            for j in range(across_start[x], across_start[x + 1]):
+                pixel = down_out[i] * out_width + across_out[j]
+                touched[pixel // BLOCK] = 1
+                start, to = kernel + down_tap[i] + across_tap[j], pixel * stride + low
+                for out in range(0, padded, BLOCK):
+                    add_line(weight, start + out, value, total, to + out)
+
+
+@compiled
+def place_sums(total: Values, touched: Values, shift: int, pixels: int, row: Values) -> None:
+    """Add the sums times ``2**shift`` (floor) to ``row``, where channels come first; nothing is left in ``total``."""
+    channels, stride = row.size // pixels, total.shape[1]
+    up, down = max(shift, 0), max(-shift, 0)
+    for block in range(touched.size):
+        first = block * BLOCK
+        if touched[block] == 0:
+            continue
+        touched[block] = 0
+        for low in range(0, channels, BLOCK):
+            some = min(channels - low, BLOCK)
+            if first + BLOCK <= pixels:
+                take_block(total, first * stride + low, stride, up, down, row, low * pixels + first, pixels, some)
+            else:
+                place_rest(
+                    total[first:, low : low + some], up, down, pixels - first, row[low * pixels + first :], pixels
+                )
+
+
+@compiled
+def place_rest(total: Values, up: int, down: int, count: int, row: Values, pixels: int) -> None:
+    """The same for the ``count`` pixels that do not fill a block."""
+    for pixel in range(count):
+        for out in range(total.shape[1]):
+            row[out * pixels + pixel] += shifted(total[pixel, out], up, down)
+            total[pixel, out] = 0
+
+
+@compiled
+def place_wrapped(
+    total: Ints, touched: Values, rule: Rule, pixels: int, row: Values, events: Ints, place: Place
+) -> None:
+    """The same through the registers of the chip."""
+    for pixel in range(pixels):
+        if touched[pixel // BLOCK]:
+            channels = row.size // pixels
+            add_wrapped(total[pixel, :channels], rule, row[pixel::pixels], events, place, pixels, pixel)
+            total[pixel] = 0
+    touched[:] = 0
 
 
 @compiled
 def deliver_dense(
     sent: Values, window: Window, form: DenseForm, rule: Rule, current: Values, events: Ints, place: int
 ) -> None:
-    """Dense weights; the usual case, all values 1, is a plain sum of rows in the narrow type."""
-    first, last, delay = window
+    """Dense weights, tile by tile over the steps of the block; the usual case is a plain sum of narrow rows."""
+    first, last, delay, fresh = window
     safe, _, exponent = rule
-    senders, values = np.empty(sent.shape[2] + 1, np.int64), np.empty(sent.shape[2] + 1, np.int64)
-    part = np.zeros(current.shape[2], form.weight.dtype)
-    narrow, wide = np.empty(current.shape[2], np.int32), np.empty(current.shape[2], np.int64)
+    begin, targets = min(max(first, delay), last), current.shape[2]
+    room = (last - begin) * sent.shape[2] + 1
+    senders, values = np.empty(room, np.uint32), np.empty(room, np.int64)
+    starts, kinds = np.empty(last - begin + 1, np.int64), np.empty(last - begin, np.int64)
+    narrow, wide = np.empty((last - begin, WIDTH), np.int32), np.empty(form.tiles.shape[0] * WIDTH, np.int64)
     for sample in range(sent.shape[0]):
-        for step in range(max(first, delay), last):
-            count, low, high = gather(sent[sample, step - delay], senders, values)
-            row = current[sample, step - first]
-            if count == 0:
-                continue
-            if max(high, -low) > safe:
-                wide[:] = 0
-                scatter_dense(form, senders[:count], values, wide)
-                add_wrapped(wide, rule, row, events, (place, sample, step), 1, 0)
+        if fresh:
+            current[sample] = 0
+        list_steps(sent[sample, begin - delay : last - delay], safe, senders, values, starts, kinds)
+        rows = current[sample, begin - first :]
+        for tile in range(form.tiles.shape[0]):
+            weight, out = form.tiles[tile], rows[:, tile * WIDTH : (tile + 1) * WIDTH]
+            if out.shape[1] == WIDTH and exponent >= 0:
+                sum_tile(weight, form.rows, kinds, senders, values, starts, form.shift + exponent, out)
                 continue
             narrow[:] = 0
-            if low == 1 and high == 1:
-                scatter_ones(form, senders[:count], part, narrow)
-            else:
-                scatter_dense(form, senders[:count], values, narrow)
-            add_scaled(narrow, exponent, row)
+            sum_tile(weight, form.rows, kinds, senders, values, starts, form.shift, narrow)
+            for k in range(last - begin):
+                add_scaled(narrow[k, : out.shape[1]], exponent, out[k])
+        for k in range(last - begin):
+            if kinds[k] == BEYOND:
+                wide[:] = 0
+                scatter_dense(form, senders[starts[k] : starts[k + 1]], values[starts[k] : starts[k + 1]], wide)
+                add_wrapped(wide[:targets], rule, rows[k], events, (place, sample, begin + k), 1, 0)
 
 
 @compiled
@@ -226,23 +264,27 @@ def deliver_sparse(
     sent: Values, window: Window, form: SparseForm, rule: Rule, current: Values, events: Ints, place: int
 ) -> None:
     """Sparse weights, column by column."""
-    first, last, delay = window
+    first, last, delay, fresh = window
     safe, _, exponent = rule
     senders, values = np.empty(sent.shape[2] + 1, np.int64), np.empty(sent.shape[2] + 1, np.int64)
     narrow, wide = np.empty(current.shape[2], np.int32), np.empty(current.shape[2], np.int64)
     for sample in range(sent.shape[0]):
-        for step in range(max(first, delay), last):
-            count, low, high = gather(sent[sample, step - delay], senders, values)
+        for step in range(first, last):
             row = current[sample, step - first]
-            if count == 0:
+            if fresh:
+                row[:] = 0
+            if step < delay:
                 continue
-            if max(high, -low) > safe:
+            count, low, high = gather(sent[sample, step - delay], senders, values)
+            if count > 0 and max(high, -low) > safe:
                 wide[:] = 0
-                scatter_sparse(form, senders[:count], values, wide)
+                scatter_sparse(form, senders[:count], values, 0, wide)
                 add_wrapped(wide, rule, row, events, (place, sample, step), 1, 0)
+            elif exponent >= 0:
+                scatter_sparse(form, senders[:count], values, exponent, row)
             else:
                 narrow[:] = 0
-                scatter_sparse(form, senders[:count], values, narrow)
+                scatter_sparse(form, senders[:count], values, 0, narrow)
                 add_scaled(narrow, exponent, row)
 
 
@@ -250,86 +292,104 @@ def deliver_sparse(
 def deliver_conv(
     sent: Values, window: Window, form: ConvForm, rule: Rule, current: Values, events: Ints, place: int
 ) -> None:
-    """Convolution; sums are made with channels last, so that the innermost loop runs over channels."""
-    first, last, delay = window
+    """Convolution; sums are made with channels last and brought into place block by block."""
+    first, last, delay, fresh = window
     safe, _, exponent = rule
     senders, values = np.empty(sent.shape[2] + 1, np.int64), np.empty(sent.shape[2] + 1, np.int64)
-    pixels = form.shape[2]
-    channels, touched = current.shape[2] // pixels, np.zeros(pixels, np.int8)
-    narrow, wide = np.zeros((pixels, channels), np.int32), np.zeros((pixels, channels), np.int64)
+    pixels = form.shape[0]
+    blocks, room = -(-pixels // BLOCK), current.shape[2] // pixels + BLOCK
+    touched = np.zeros(blocks, np.int8)
+    narrow, wide = np.zeros((blocks * BLOCK, room), np.int32), np.zeros((blocks * BLOCK, room), np.int64)
     for sample in range(sent.shape[0]):
-        for step in range(max(first, delay), last):
-            count, low, high = gather(sent[sample, step - delay], senders, values)
+        for step in range(first, last):
             row = current[sample, step - first]
-            if count == 0:
+            if fresh:
+                row[:] = 0
+            if step < delay:
                 continue
-            safely = max(high, -low) <= safe
-            if safely:
+            count, low, high = gather(sent[sample, step - delay], senders, values)
+            if count == 0 or max(high, -low) <= safe:
                 scatter_conv(form, senders[:count], values, narrow, touched)
+                place_sums(narrow, touched, exponent, pixels, row)
             else:
                 scatter_conv(form, senders[:count], values, wide, touched)
-            for pixel in range(pixels):
-                if touched[pixel] == 0:
-                    continue
-                touched[pixel] = 0
-                if safely:
-                    add_scaled(narrow[pixel], exponent, row[pixel::pixels])
-                    narrow[pixel] = 0
-                else:
-                    where = (place, sample, step)
-                    add_wrapped(wide[pixel], rule, row[pixel::pixels], events, where, pixels, pixel)
-                    wide[pixel] = 0
+                place_wrapped(wide, touched, rule, pixels, row, events, (place, sample, step))
 
 
 @compiled
 def deliver_dense_float(sent: Values, window: Window, form: DenseForm, current: Values) -> None:
     """Dense float64 weights."""
-    first, last, delay = window
-    senders, values = np.empty(sent.shape[2] + 1, np.int64), np.empty(sent.shape[2] + 1, np.float64)
+    first, last, delay, fresh = window
+    begin = min(max(first, delay), last)
+    room = (last - begin) * sent.shape[2] + 1
+    senders, values = np.empty(room, np.uint32), np.empty(room, np.float64)
+    starts, kinds = np.empty(last - begin + 1, np.int64), np.empty(last - begin, np.int64)
+    total = np.empty((last - begin, WIDTH), np.float64)
     for sample in range(sent.shape[0]):
-        for step in range(max(first, delay), last):
-            count, low, high = gather(sent[sample, step - delay], senders, values)
-            row = current[sample, step - first]
-            if low == 1.0 and high == 1.0:
-                add_rows(form.weight, senders[:count], row)
-            else:
-                scatter_dense(form, senders[:count], values, row)
+        if fresh:
+            current[sample] = 0
+        list_steps(sent[sample, begin - delay : last - delay], np.inf, senders, values, starts, kinds)
+        rows = current[sample, begin - first :]
+        for tile in range(form.tiles.shape[0]):
+            out = rows[:, tile * WIDTH : (tile + 1) * WIDTH]
+            total[:] = 0
+            sum_tile(form.tiles[tile], form.rows, kinds, senders, values, starts, 0, total)
+            for k in range(last - begin):
+                for target in range(out.shape[1]):
+                    out[k, target] += total[k, target]
 
 
 @compiled
 def deliver_sparse_float(sent: Values, window: Window, form: SparseForm, current: Values) -> None:
     """Sparse float64 weights."""
-    first, last, delay = window
+    first, last, delay, fresh = window
     senders, values = np.empty(sent.shape[2] + 1, np.int64), np.empty(sent.shape[2] + 1, np.float64)
     for sample in range(sent.shape[0]):
-        for step in range(max(first, delay), last):
+        for step in range(first, last):
+            row = current[sample, step - first]
+            if fresh:
+                row[:] = 0
+            if step < delay:
+                continue
             count, _, _ = gather(sent[sample, step - delay], senders, values)
-            scatter_sparse(form, senders[:count], values, current[sample, step - first])
+            scatter_sparse(form, senders[:count], values, 0, row)
 
 
 @compiled
 def deliver_conv_float(sent: Values, window: Window, form: ConvForm, current: Values) -> None:
     """Convolution with float64 weights."""
-    first, last, delay = window
+    first, last, delay, fresh = window
     senders, values = np.empty(sent.shape[2] + 1, np.int64), np.empty(sent.shape[2] + 1, np.float64)
-    pixels = form.shape[2]
-    total, touched = np.zeros((pixels, current.shape[2] // pixels)), np.zeros(pixels, np.int8)
+    pixels = form.shape[0]
+    blocks, room = -(-pixels // BLOCK), current.shape[2] // pixels + BLOCK
+    total, touched = np.zeros((blocks * BLOCK, room)), np.zeros(blocks, np.int8)
     for sample in range(sent.shape[0]):
-        for step in range(max(first, delay), last):
-            count, _, _ = gather(sent[sample, step - delay], senders, values)
+        for step in range(first, last):
             row = current[sample, step - first]
-            if count:
+            if fresh:
+                row[:] = 0
+            if step >= delay:
+                count, _, _ = gather(sent[sample, step - delay], senders, values)
                 scatter_conv(form, senders[:count], values, total, touched)
-                for pixel in range(pixels):
-                    if touched[pixel]:
-                        touched[pixel] = 0
-                        row[pixel::pixels] += total[pixel]
-                        total[pixel] = 0
+                place_sums(total, touched, 0, pixels, row)
+
+
+@compiled
+def note_lost(lost: Ints, sample: int, first: int, events: Ints) -> None:
+    """Note the bits of ``lost`` (steps, neurons), one for each place, from step ``first`` on."""
+    for step in range(lost.shape[0]):
+        for neuron in range(lost.shape[1]):
+            bits, where = lost[step, neuron], 0
+            while bits != 0:
+                if bits & 1:
+                    note(events, (where, sample, first + step), neuron)
+                bits >>= 1
+                where += 1
 
 
 @compiled
 def narrow(whole: Ints, first: int, current: Values, events: Ints, place: int) -> None:
-    """``current`` = ``whole`` (samples, block, targets) wrapped to 32 bits; notes what changes, from step ``first`` on."""
+    """``current`` = ``whole`` (samples, block, targets) wrapped to 32 bits; notes what changes."""
     for sample in range(whole.shape[0]):
         for step in range(whole.shape[1]):
             for target in range(whole.shape[2]):
@@ -337,13 +397,3 @@ def narrow(whole: Ints, first: int, current: Values, events: Ints, place: int) -
                 current[sample, step, target] = wrapped
                 if wrapped != whole[sample, step, target]:
                     note(events, (place, sample, first + step), target)
-
-
-@compiled
-def count_nonzero(sent: Values, fired: Ints) -> None:
-    """``fired[wire] +=`` the number of nonzero values on each wire of ``sent`` (samples, steps, wires)."""
-    for sample in range(sent.shape[0]):
-        for step in range(sent.shape[1]):
-            row = sent[sample, step]
-            for wire in range(row.size):
-                fired[wire] += row[wire] != 0

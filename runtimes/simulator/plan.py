@@ -6,7 +6,7 @@ bounds the block of steps that may be run layer by layer.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,8 @@ from ranvier.compiler.ir.models import realised
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
 from ranvier.compiler.ir.steps import StepProgram
 from ranvier.runtimes.simulator.forms import Scatter, chip_scatter, delivered, float_scatter, rule
-from ranvier.runtimes.simulator.kernels import Rule
+from ranvier.runtimes.simulator.layouts import Rule
+from ranvier.runtimes.simulator.ranges import UNKNOWN, Traits, traits
 
 Values = NDArray[Any]
 NO_RULE: Rule = (0, 0, 0)
@@ -30,13 +31,17 @@ MOST_SUM = 2**31 - 1
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A population: ``params`` (parameters, neurons) and ``initial`` (states, neurons), int64 or float64."""
+    """A population: ``params`` (parameters, neurons) and ``initial`` (states, neurons), int64 or float64.
+
+    ``traits`` say how large its numbers can get.
+    """
 
     name: str
     shape: Shape
     program: StepProgram
     params: Values
     initial: Values
+    traits: Traits = UNKNOWN
 
     @property
     def size(self) -> int:
@@ -106,8 +111,10 @@ def lower(network: ChipNetwork | Network) -> Plan:
     """The plan of ``network``; raises ``RanvierError`` for a float network that has not been folded."""
     if isinstance(network, ChipNetwork):
         links = tuple(_chip_links(network))
-        wide = frozenset(p.name for p in network.populations if _most(network, p.name, links) > MOST_SUM)
-        return Plan(network.ports[0], _ordered(_chip_layers(network), links), links, network.readout, wide)
+        most = {p.name: _most(network, p.name, links) for p in network.populations}
+        wide = frozenset(name for name, sum_ in most.items() if sum_ > MOST_SUM)
+        layers = [_known(layer, most[layer.name]) for layer in _chip_layers(network)]
+        return Plan(network.ports[0], _ordered(layers, links), links, network.readout, wide)
     found = _unfolded(network)
     if found:
         raise RanvierError(found)
@@ -127,6 +134,18 @@ def _chip_layers(chip: ChipNetwork) -> list[Layer]:
         )
         for p in chip.populations
     ]
+
+
+def _known(layer: Layer, most: int) -> Layer:
+    """``layer`` with its traits, when its input is at most ``most``."""
+    params = {
+        name: (int(row.min()), int(row.max())) for name, row in zip(layer.program.params, layer.params, strict=True)
+    }
+    initial = {
+        state.name: (int(row.min()), int(row.max()))
+        for state, row in zip(layer.program.states, layer.initial, strict=True)
+    }
+    return replace(layer, traits=traits(layer.program, params, initial, min(most, MOST_SUM + 1)))
 
 
 def _chip_links(chip: ChipNetwork) -> list[Link]:

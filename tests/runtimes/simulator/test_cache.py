@@ -1,23 +1,10 @@
-"""Generated kernels live in the chosen folder, are loaded again by the next process, and cannot be mixed up."""
+"""Generated Python files live in the chosen folder, are written whole, and are replaced when they were changed."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from ranvier.compiler.ir.programs import Features, float_lif
 from ranvier.runtimes.simulator import cache
-from ranvier.runtimes.simulator.emit import kernel_source
-
-PROGRAM = float_lif(Features(current=False))
-LOAD = (
-    "from ranvier.compiler.ir.programs import Features, float_lif\n"
-    "from ranvier.runtimes.simulator.cache import kernel\n"
-    "advance = kernel(float_lif(Features(current=False)))\n"
-    "print(sum(advance.stats.cache_hits.values()), sum(advance.stats.cache_misses.values()))"
-)
 
 
 @pytest.fixture
@@ -26,22 +13,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def load(folder: Path) -> list[str]:
-    """Cache hits and misses of a fresh process that needs the kernel."""
-    command = [sys.executable, "-c", LOAD]
-    environment = {**os.environ, "RANVIER_CACHE": str(folder)}
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=120)
-    return done.stdout.split()
-
-
-def test_the_next_process_finds_what_was_compiled(folder: Path) -> None:
-    assert load(folder) == ["0", "1"]
-    (module,) = folder.glob("kernels/*.py")
-    assert module.read_text(encoding="utf-8") == kernel_source(PROGRAM)
-    assert load(folder) == ["1", "0"]
-    module.write_text("raise SystemExit('changed')", encoding="utf-8")
-    load(folder)
-    assert module.read_text(encoding="utf-8") == kernel_source(PROGRAM)
+def test_a_module_is_stored_once_and_loaded(folder: Path) -> None:
+    path = cache.store("x = 41 + 1\n", "digest")
+    assert path == folder / "kernels" / "digest.py"
+    assert cache.load(path).x == 42
+    path.write_text("raise SystemExit('changed')", encoding="utf-8")
+    assert cache.load(cache.store("x = 41 + 1\n", "digest")).x == 42
     assert not list(folder.rglob("*.part"))
 
 

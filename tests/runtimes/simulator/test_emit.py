@@ -7,12 +7,15 @@ import pytest
 from numpy.typing import NDArray
 
 from ranvier.compiler.ir.interpret import step
+from ranvier.compiler.ir.programs import Features, chip_lif
 from ranvier.compiler.ir.steps import OPS, StepProgram
 from ranvier.compiler.ir.trace import Trace
-from ranvier.runtimes.simulator.cache import kernel
-from ranvier.runtimes.simulator.emit import EXPRESSIONS, kernel_source, lossy
+from ranvier.runtimes.simulator.emit import lossy
+from ranvier.runtimes.simulator.lanes import FLOAT, INTEGER, static
+from ranvier.runtimes.simulator.machine import kernel
+from ranvier.runtimes.simulator.ranges import Traits
 
-NEURONS, SAMPLES, STEPS = 300, 2, 7
+SAMPLES, STEPS = 2, 7
 
 
 def everything(domain: Any) -> StepProgram:
@@ -32,31 +35,39 @@ def everything(domain: Any) -> StepProgram:
     return t.finish({"x": chosen, "y": quotient if domain == "float" else small}, small, total, graded=True)
 
 
-def arrays(program: StepProgram, seed: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def arrays(program: StepProgram, seed: int, neurons: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """(samples, steps, neurons) inputs, (samples, states, neurons) states, (1, neurons) divisors, one of them 0."""
     rng = np.random.default_rng(seed)
-    current = rng.integers(-(2**20), 2**20, (SAMPLES, STEPS, NEURONS))
-    states = rng.integers(-3000, 3000, (SAMPLES, 2, NEURONS))
-    params = rng.integers(1, 50, (1, NEURONS))
+    current = rng.integers(-(2**20), 2**20, (SAMPLES, STEPS, neurons))
+    states = rng.integers(-3000, 3000, (SAMPLES, 2, neurons))
+    params = rng.integers(1, 50, (1, neurons))
     if program.domain == "float":
         return current.astype(np.float64), states / 3.0, params / 7.0
-    params[0, 5] = 0
+    params[0, neurons // 2] = 0
     return current.astype(np.int32), states, params
 
 
+def address(values: NDArray[Any]) -> int:
+    return int(values.ctypes.data)
+
+
+@pytest.mark.parametrize("neurons", [1, 15, 16, 37, 300])
 @pytest.mark.parametrize("domain", ["int", "float"])
-def test_every_operation(domain: str) -> None:
+def test_every_operation(domain: str, neurons: int) -> None:
     program = everything(domain)
     assert {op.kind for op in program.ops} == {kind for kind, spec in OPS.items() if domain in spec.domains}
-    current, states, params = arrays(program, 5)
-    number = states.dtype
+    current, states, params = arrays(program, 5, neurons)
+    number, before = states.dtype, states.copy()
     sent, membrane = np.zeros(current.shape, number), np.zeros(current.shape, number)
     kept = np.zeros((2, *current.shape), number)
-    fired, events = np.zeros(NEURONS, np.int64), np.zeros((len(lossy(program)), 4), np.int64)
-    counts = dict.fromkeys((op.result for op in lossy(program)), 0)
-    first: dict[str, tuple[int, int, int]] = {}
-    expected = [{"x": states[s, 0].copy(), "y": states[s, 1].copy()} for s in range(SAMPLES)]
-    kernel(program)(0, STEPS, current, states, sent, membrane, kept, fired, events, params)
+    fired, dirty = np.zeros(neurons, np.int64), np.zeros(SAMPLES, np.int64)
+    lost = np.zeros(current.shape, np.int64)
+    frame = {"first": 0, "last": STEPS, "samples": SAMPLES, "neurons": neurons, "steps": STEPS}
+    frame |= {"current": address(current), "params": address(params), "sent": address(sent), "fired": address(fired)}
+    run, full = kernel(program, Traits()), {"membrane": address(membrane), "kept": address(kept)}
+    full |= {"kept_stride": current.size, "lost": address(lost), "dirty": address(dirty)}
+    run({**frame, **full, "states": address(states)}, fully=True)
+    expected = [{"x": before[s, 0].copy(), "y": before[s, 1].copy()} for s in range(SAMPLES)]
     for sample in range(SAMPLES):
         for t in range(STEPS):
             result = step(program, expected[sample], {"p": params[0]}, current[sample, t].astype(number))
@@ -64,22 +75,54 @@ def test_every_operation(domain: str) -> None:
             np.testing.assert_array_equal(sent[sample, t], result.spikes)
             np.testing.assert_array_equal(membrane[sample, t], result.membrane)
             np.testing.assert_array_equal(kept[:, sample, t], [result.states["x"], result.states["y"]])
-            for where, mask in result.overflows.items():
-                counts[where] += int(mask.sum())
-                first.setdefault(where, (sample, t, int(np.flatnonzero(mask)[0])))
+            for place, op in enumerate(lossy(program)):
+                changed = result.overflows.get(op.result, np.zeros(neurons, bool))
+                np.testing.assert_array_equal((lost[sample, t] >> place) & 1, changed)
+    np.testing.assert_array_equal(states, [[state["x"], state["y"]] for state in expected])
     np.testing.assert_array_equal(fired, np.count_nonzero(sent, axis=(0, 1)))
-    assert [int(n) for n in events[:, 0]] == list(counts.values())
-    assert [tuple(row[1:]) for row in events] == [first[where] for where in counts]
-    assert domain == "float" or all(counts.values())
+    np.testing.assert_array_equal(dirty, lost.any(axis=(1, 2)))
+    again, seen = np.zeros_like(sent), np.zeros_like(dirty)
+    run({**frame, "states": address(before), "sent": address(again), "dirty": address(seen)})
+    np.testing.assert_array_equal(again, sent)
+    np.testing.assert_array_equal(seen, dirty)
+    np.testing.assert_array_equal(before, states)
 
 
-def test_every_operation_has_an_expression() -> None:
-    assert set(EXPRESSIONS) == set(OPS)
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize(
+    ("kind", "constants"), [("wrap", (18,)), ("wrap_once", (18,)), ("clip", (-(2**17), 2**17)), ("mul_shift", (9, 3))]
+)
+def test_the_edges_of_registers(kind: str, constants: tuple[int, ...], bits: int) -> None:
+    t = Trace("test.edges", "int")
+    found = t.op(kind, t.input, *constants)
+    program = t.finish({}, found, found, graded=True)
+    edges = np.array([sign * 2**17 + near for sign in (-1, 1) for near in (-1, 0, 1)])
+    values = np.concatenate([edges, 3 * edges, [0, -1, 7, -7, -8, 8]]).astype(np.int32)
+    sent, fired, dirty = np.zeros(values.size, np.int64), np.zeros(values.size, np.int64), np.zeros(1, np.int64)
+    frame = {"first": 0, "last": 1, "samples": 1, "neurons": values.size, "steps": 1, "current": address(values)}
+    frame |= {"sent": address(sent), "fired": address(fired), "dirty": address(dirty)}
+    kernel(program, Traits(bits))(frame)
+    np.testing.assert_array_equal(sent, step(program, {}, {}, values.astype(np.int64)).spikes)
 
 
-def test_source_says_what_it_is() -> None:
+def test_no_memory_beside_the_neurons_is_touched() -> None:
     program = everything("int")
-    source = kernel_source(program)
-    assert source.startswith('"""Generated by Ranvier; safe to delete.')
-    assert str(program) in source
-    assert "t1 = y * p" in source
+    current, states, params = arrays(program, 5, 19)
+    sent = np.full(SAMPLES * STEPS * 19 + 64, 77, np.int64)
+    fired, dirty = np.full(19 + 64, 5, np.int64), np.zeros(SAMPLES, np.int64)
+    frame = {"first": 0, "last": STEPS, "samples": SAMPLES, "neurons": 19, "steps": STEPS, "dirty": address(dirty)}
+    frame |= {"current": address(current), "params": address(params), "fired": address(fired)}
+    kernel(program, Traits())({**frame, "states": address(states), "sent": address(sent)})
+    assert (sent[-64:] == 77).all()
+    assert (fired[19:] == 5).all()
+
+
+def test_every_operation_has_its_instructions() -> None:
+    assert set(INTEGER) == {kind for kind, spec in OPS.items() if "int" in spec.domains}
+    assert set(FLOAT) == {kind for kind, spec in OPS.items() if "float" in spec.domains}
+
+
+def test_what_depends_on_parameters_only_is_worked_out_once() -> None:
+    program = chip_lif(Features())
+    assert {op.kind for op in static(program)} == {"sub", "shift_left"}
+    assert all(set(op.args) & set(program.params) for op in static(program))

@@ -1,6 +1,8 @@
 """Corners of the synapse kernels that random networks seldom reach, each against the oracle."""
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from ranvier.compiler.ir.network import Readout
 from ranvier.compiler.ir.programs import Features, chip_lif
 from ranvier.runtimes import oracle
 from ranvier.runtimes.recording import Recording, Records
-from ranvier.runtimes.simulator import run
+from ranvier.runtimes.simulator import kernels, run, vectors
 
 EVERYTHING: Records = ("spikes", "states", "membrane")
 RNG = np.random.default_rng(11)
@@ -169,6 +171,11 @@ def sparse(weight: NDArray[np.int32]) -> SparseSynapse:
     return SparseSynapse(weight[weight != 0], np.nonzero(weight)[1], indptr, weight.shape[1])
 
 
+def test_the_disk_cache_of_the_kernels_knows_their_instructions() -> None:
+    digest = hashlib.sha256(Path(vectors.__file__).read_bytes()).hexdigest()[:16]
+    assert digest == kernels.VECTORS, f"write {digest} to kernels.VECTORS, so that what is compiled is made anew"
+
+
 def test_layout_of_shapes() -> None:
     weight = RNG.integers(-50, 60, (size((2, 3, 4)), 6)).astype(np.int32)
     recording = agree(one_layer(DenseSynapse(weight), (2, 3), (2, 3, 4)), spikes((2, 5, 2, 3), 0.5))
@@ -191,3 +198,44 @@ def test_one_and_lower_values_together_are_not_taken_for_spikes() -> None:
     weight = RNG.integers(-256, 255, (20, 8)).astype(np.int32)
     inputs = np.array([1, 0, -5, 1, 0, -1, 1, -2])[None, None].repeat(3, axis=1)
     agree(one_layer(DenseSynapse(weight), (8,), (20,), bits=8), inputs)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.002, 0.05, 0.5, 1.0])
+@pytest.mark.parametrize("bits", [0, 8])
+def test_every_activity(rate: float, bits: int) -> None:
+    inputs = spikes((3, 40, 150), rate) * (RNG.integers(-127, 128, (3, 40, 150)) if bits else 1)
+    for largest in (60, 120, 2_000, 2**20):
+        weight = RNG.integers(-largest, largest + 1, (70, 150)).astype(np.int32)
+        for synapse in (DenseSynapse(weight), DenseSynapse(weight * 2), sparse(weight)):
+            agree(one_layer(synapse, (150,), (70,), bits=bits), inputs)
+
+
+@pytest.mark.parametrize("channels", [1, 8, 16, 21, 40])
+@pytest.mark.parametrize("size", [3, 4, 9])
+@pytest.mark.parametrize("rate", [0.01, 0.3, 1.0])
+def test_convolutions_of_any_number_of_channels_and_pixels(channels: int, size: int, rate: float) -> None:
+    weight = RNG.integers(-100, 101, (channels, 3, 3, 3)).astype(np.int32)
+    shape = (channels, size, size)
+    synapse = ConvSynapse(weight, (3, size, size), shape, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    agree(one_layer(synapse, (3, size, size), shape), spikes((2, 5, 3, size, size), rate))
+
+
+def test_depthwise_convolution() -> None:
+    weight = RNG.integers(-100, 101, (37, 1, 3, 3)).astype(np.int32)
+    synapse = ConvSynapse(weight, (37, 6, 5), (37, 6, 5), (1, 1), ((1, 1), (1, 1)), (1, 1), 37)
+    agree(one_layer(synapse, (37, 6, 5), (37, 6, 5)), spikes((2, 6, 37, 6, 5), 0.3))
+
+
+def test_input_of_two_connections_adds_up_whatever_comes_first() -> None:
+    dense = DenseSynapse(RNG.integers(-100, 101, (36, 36)).astype(np.int32))
+    kernel = RNG.integers(-100, 101, (4, 4, 3, 3)).astype(np.int32)
+    convolution = ConvSynapse(kernel, (4, 3, 3), (4, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    synapses = {"d": dense, "c": convolution, "s": sparse(np.asarray(dense.weight))}
+    for first, second, third in (("d", "c", "s"), ("c", "s", "d"), ("s", "d", "c")):
+        connections = tuple(
+            Connection(name, "in", "n", synapses[name], 0, "mixed", delay)
+            for delay, name in enumerate((first, second, third))
+        )
+        layers = (stock("n", (4, 3, 3), 1, 400),)
+        chip = ChipNetwork("net", "loihi2", (Port("in", (4, 3, 3)),), layers, connections, Readout("n"))
+        agree(chip, spikes((3, 40, 4, 3, 3), 0.2))

@@ -1,0 +1,53 @@
+"""Synapses as the kernels take them, and what else their signatures are made of."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[Any]
+Ints = NDArray[np.int64]
+Window = tuple[int, int, int, bool]
+Rule = tuple[int, int, int]
+Place = tuple[int, int, int]
+
+
+class DenseForm(NamedTuple):
+    """``tiles`` (tiles, sources, WIDTH) of weights, to be taken times ``2**shift``; the last is filled up with 0.
+
+    A tile of all sources fits the first-level cache, so a block of steps is run tile by tile. Sums of up to ``rows``
+    weights stay inside the type in which ``add_rows`` makes them.
+    """
+
+    tiles: Values
+    shift: int
+    rows: int
+
+
+class SparseForm(NamedTuple):
+    """Compressed columns: sender s reaches ``targets[start[s]:start[s + 1]]`` with those of ``weight``."""
+
+    weight: Values
+    targets: Ints
+    start: Ints
+
+
+class ConvForm(NamedTuple):
+    """``weight`` (in channels, kernel h, kernel w, out channels / groups) and the reach of every position.
+
+    The last axis of ``weight`` is filled up with 0 to a multiple of ``BLOCK``. Row s of ``places`` says of sender s
+    where the weights of its channel begin, which output channel is the first that it reaches, its row y and its
+    column x. A sender in row y meets output row ``down_out[i]`` through the kernel row that begins ``down_tap[i]``
+    weights on, for i in ``down_start[y]:down_start[y + 1]``; ``across`` likewise for columns. ``shape`` is (out
+    height * out width, out width).
+    """
+
+    weight: Values
+    places: Values
+    down_start: Ints
+    down_tap: Ints
+    down_out: Ints
+    across_start: Ints
+    across_tap: Ints
+    across_out: Ints
+    shape: tuple[int, int]
