@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 CHECKED := $(wildcard tests scripts benchmarks examples)
 
-.PHONY: help prerequisites install demo test test-all pythons lint format accuracy figures docs wheel-check clean
+.PHONY: help prerequisites install demo test test-all pythons lint format accuracy figures docs bench wheel-check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -59,6 +59,9 @@ figures: install ## run what stands in docs/figures.md again
 
 docs: install ## write the tables of docs/support.md and the README again
 	PYTHONPATH=tests $(BIN)/python scripts/write_docs.py
+
+bench: install ## measure all peers side by side and write docs/performance.md; QUICK=1: a rehearsal
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.speed $(if $(QUICK),--quick)
 
 wheel-check: install ## sdist -> wheel -> clean environment -> demo from another folder
 	$(BIN)/python scripts/wheel_check.py --torch '$(TORCH)'

@@ -1,0 +1,1 @@
+"""The speed benchmark: every peer on the same networks and inputs, checked before it is timed (``make bench``)."""
