@@ -14,6 +14,7 @@ from ranvier.compiler.passes.canonicalize import Canonicalize
 from ranvier.compiler.passes.equalize import Equalize, behind_equalized
 from ranvier.compiler.passes.fit import Fit
 from ranvier.compiler.passes.fold import Fold
+from ranvier.compiler.passes.mapping.effort import NORMAL, Effort, Progress, silent
 from ranvier.compiler.passes.partition import Partition
 from ranvier.compiler.passes.place import Place
 from ranvier.compiler.passes.quantize import Quantize
@@ -52,12 +53,12 @@ def lower(
     """
     found = known if isinstance(known, Calibration) or known is None else Calibration(known)
     calibrated = check_network(Calibrate(None if found is None else found.observed)(prepared), "retimed")
-    moments = {} if found is None else found.moments
+    moments, joint = ({}, {}) if found is None else (found.moments, found.joint)
     if options.equalize:
         moments = {name: m for name, m in moments.items() if name not in behind_equalized(calibrated)}
         calibrated = check_network(Equalize()(calibrated), "retimed")
     try:
-        quantized = check_network(Quantize(target, options, moments, rank)(calibrated), "quantized")
+        quantized = check_network(Quantize(target, options, moments, rank, joint)(calibrated), "quantized")
     except RanvierError as refused:
         problems = [*refused.diagnostics, *Fit(target).problems(calibrated)]
         raise RanvierError(_distinct(problems)) from refused
@@ -84,8 +85,19 @@ def build(
     return mapped(lower(prepared, target, known, options), target, prepared)
 
 
-def mapped(chip: ChipNetwork, target: Target, prepared: Network | None) -> Program:
-    """The program of ``chip``, which came from ``prepared``: cut into pieces, each on a core."""
-    parts = Partition(target)(chip)
+def mapped(
+    chip: ChipNetwork,
+    target: Target,
+    prepared: Network | None,
+    effort: Effort = NORMAL,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Program:
+    """The program of ``chip``, which came from ``prepared``: cut into pieces, each on a core.
+
+    ``effort`` says how long to search for fewer messages and hops, ``seed`` decides what is random in it.
+    """
+    parts = Partition(target, effort=effort, seed=seed, progress=progress)(chip)
     notes = tuple(Note(w.code, w.place, w.message) for w in parts.warnings)
-    return Program(chip, Place(target)(parts.pieces), target.name, prepared, notes)
+    placement = Place(target, effort, seed, progress)(parts.pieces, chip)
+    return Program(chip, placement, target.name, prepared, notes)

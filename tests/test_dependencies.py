@@ -16,6 +16,7 @@ OF_AN_EXTRA = {
     "onnx": ("frontends/onnx", "frontends/conversion"),
     "dask": ("src/ranvier/evaluation",),
     "ray": ("src/ranvier/evaluation",),
+    "pymetis": ("compiler/passes/mapping",),
     "plotly": ("src/ranvier/report",),
     "matplotlib": ("src/ranvier/tuning",),
     "optuna": ("src/ranvier/tuning",),

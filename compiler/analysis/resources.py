@@ -112,11 +112,18 @@ class Mapper:
     chip: ChipNetwork
     target: "Target"
     _demands: dict[tuple[object, ...], Demand] = field(default_factory=dict)
+    _seen: dict[Block, Demand] = field(default_factory=dict)
     _stored: dict[tuple[object, ...], Lists] = field(default_factory=dict)
     _widths: dict[str, int] = field(default_factory=dict)
 
     def demand(self, block: Block) -> Demand:
         """The demand of one block, output slots left at 0: they depend on where the block's targets lie."""
+        if block not in self._seen:
+            self._seen[block] = self._alike(block)
+        return self._seen[block]
+
+    def _alike(self, block: Block) -> Demand:
+        """The demand of the block, computed once for all blocks that are alike."""
         population = self.chip.by_name[block.population]
         assert isinstance(population, Population)
         uniform = all(v.ndim == 0 for v in population.params.values())

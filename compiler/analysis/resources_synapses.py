@@ -74,12 +74,12 @@ def reach_box(synapse: ConvSynapse, block: Block) -> tuple[IntArray, ...]:
 def reach_length(synapse: ConvSynapse, axis: int, outputs: Interval) -> int:
     """Source channels (axis 0), rows or columns that a block with ``outputs`` on that axis reaches."""
     if axis == 0:
-        return len(_groups(synapse, outputs)) * synapse.weight.shape[1]
+        return len(_groups(synapse, outputs)) * int(synapse.weight.shape[1])
     return int(np.count_nonzero(_taps(synapse, axis - 1, outputs).any(axis=1)))
 
 
 def likeness(connection: Connection, block: Block) -> tuple[object, ...]:
-    """Blocks of the connection's target with equal likeness have equal ``lists``; the block itself where none is known."""
+    """Blocks of the connection's target with equal likeness have equal ``lists``; the block if nothing is known."""
     synapse = connection.synapse
     if not isinstance(synapse, ConvSynapse):
         return (block,)
@@ -136,14 +136,15 @@ def list_bits(lengths: IntArray, bits_per_synapse: int, target: "Target") -> Int
 
 def _row_lengths(synapse: DenseSynapse | SparseSynapse, block: Block) -> IntArray:
     """(sources,) number of nonzero weights from each source into the block."""
-    neurons = block.indices()
-    if isinstance(synapse, DenseSynapse):
-        weight = synapse.weight if block.whole else synapse.weight[neurons]
-        return np.asarray(np.count_nonzero(weight, axis=0), dtype=np.int64)
-    starts, stops = synapse.indptr[neurons], synapse.indptr[neurons + 1]
-    members = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)] or [np.arange(0)])
-    members = members[synapse.data[members] != 0]
-    return np.bincount(synapse.indices[members], minlength=synapse.in_size).astype(np.int64)
+    found = np.zeros(synapse.in_size, dtype=np.int64)
+    for start, stop in block.ranges():
+        if isinstance(synapse, DenseSynapse):
+            found += np.count_nonzero(synapse.weight[start:stop], axis=0)
+        else:
+            held = slice(synapse.indptr[start], synapse.indptr[stop])
+            kept = synapse.indices[held][synapse.data[held] != 0]
+            found += np.bincount(kept, minlength=synapse.in_size)
+    return found
 
 
 def _stored(connection: Connection, kind: str, lengths: IntArray, block: Block, target: "Target", width: int) -> Lists:
@@ -176,12 +177,16 @@ def _conv_lists(connection: Connection, synapse: ConvSynapse, block: Block, targ
     return Lists(pixels * -(-channels // atoms), stored.bits, ("conv", *stored.format[1:]))
 
 
-def _groups(synapse: ConvSynapse, channels: Interval) -> list[tuple[int, int]]:
+def _groups(synapse: ConvSynapse, channels: Interval) -> tuple[tuple[int, int], ...]:
     """The groups that output ``channels`` belong to, each with the number of those channels in it."""
-    per_out = synapse.out_shape[0] // synapse.groups
+    return _touched(synapse.out_shape[0] // synapse.groups, channels)
+
+
+@lru_cache(maxsize=4096)
+def _touched(per_out: int, channels: Interval) -> tuple[tuple[int, int], ...]:
     start, stop = channels
     touched = range(start // per_out, (stop - 1) // per_out + 1)
-    return [(g, min(stop, (g + 1) * per_out) - max(start, g * per_out)) for g in touched]
+    return tuple((g, min(stop, (g + 1) * per_out) - max(start, g * per_out)) for g in touched)
 
 
 def _taps(synapse: ConvSynapse, axis: int, outputs: Interval) -> BoolArray:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ranvier.compiler.analysis.resources_blocks import blocks_of
-from ranvier.compiler.analysis.resources_synapses import BoolArray, reach
+from ranvier.compiler.analysis.flows import MeshLoad, flows, homes_of, mesh_load
+from ranvier.compiler.analysis.resources_blocks import Block, blocks_of
+from ranvier.compiler.analysis.resources_synapses import reach, reach_box
 from ranvier.compiler.ir.arrays import IntArray
-from ranvier.compiler.ir.chip import ChipNetwork
-from ranvier.compiler.ir.program import CoreSite, Placement
+from ranvier.compiler.ir.chip import ChipNetwork, Connection, ConvSynapse
+from ranvier.compiler.ir.program import Placement
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,26 +30,35 @@ class Traffic:
 
 def traffic(chip: ChipNetwork, placement: Placement) -> Mapping[str, Traffic]:
     """The traffic of every port and population."""
-    sites = {site.core: site for site in placement.sites}
-    homes = _homes(chip, placement)
-    found = {name: _Count.of(size) for name, size in _sizes(chip).items()}
+    homes = homes_of(chip, placement.pieces)
+    where = np.full((1 + max((site.core for site in placement.sites), default=0), 3), -1)
+    for site in placement.sites:
+        where[site.core] = (site.chip, site.x, site.y)
+    found = {name: _nothing(int(np.prod(node.shape))) for name, node in chip.by_name.items()}
     for core, blocks in blocks_of(chip, placement.pieces).items():
         for block in blocks:
             for connection in chip.into[block.population]:
-                touched = reach(connection, block)
-                found[connection.source].add(touched, homes.get(connection.source), sites[core], sites)
-    return {name: count.done() for name, count in found.items()}
+                _add(found[connection.source], _reached(connection, block), homes.get(connection.source), where, core)
+    return found
+
+
+def load(chip: ChipNetwork, placement: Placement, rates: Mapping[str, float] | None = None) -> MeshLoad:
+    """Messages per step between cores, their hops, the busiest link, and those between chips.
+
+    ``rates``: spikes per neuron and step by population; those of the calibration data where not given, else 1.
+    """
+    return mesh_load(flows(chip, placement.pieces, rates), sorted(placement.sites, key=lambda site: site.core))
 
 
 def cut_size(chip: ChipNetwork, placement: Placement) -> int:
     """km1: the number of (axon, core) pairs off the axon's own core, ports left out; less is better."""
-    homes, pairs = _homes(chip, placement), 0
+    homes, pairs = homes_of(chip, placement.pieces), 0
     for core, blocks in blocks_of(chip, placement.pieces).items():
         for block in blocks:
             for connection in chip.into[block.population]:
                 home = homes.get(connection.source)
                 if home is not None:
-                    pairs += int(np.count_nonzero(reach(connection, block) & (home != core)))
+                    pairs += int(np.count_nonzero(home[_reached(connection, block)] != core))
     return pairs
 
 
@@ -57,46 +67,25 @@ def mean(values: IntArray) -> float:
     return float(np.mean(values)) if values.size else 0.0
 
 
-def _sizes(chip: ChipNetwork) -> dict[str, int]:
-    return {name: int(np.prod(node.shape)) for name, node in chip.by_name.items()}
+def _nothing(size: int) -> Traffic:
+    return Traffic(*(np.zeros(size, dtype=np.int64) for _ in range(4)))
 
 
-def _homes(chip: ChipNetwork, placement: Placement) -> dict[str, IntArray]:
-    """Per population, the core of each neuron."""
-    homes = {p.name: np.full(p.size, -1, dtype=np.int64) for p in chip.populations}
-    for piece in placement.pieces:
-        homes[piece.population][piece.start : piece.stop] = piece.core
-    return homes
+def _reached(connection: Connection, block: Block) -> IntArray:
+    """The source neurons that have a synapse on the block; of a convolution, all weights count as nonzero."""
+    synapse = connection.synapse
+    if isinstance(synapse, ConvSynapse):
+        return np.asarray(np.ravel_multi_index(reach_box(synapse, block), synapse.in_shape)).reshape(-1)
+    return np.flatnonzero(reach(connection, block))
 
 
-@dataclass
-class _Count:
-    messages: IntArray
-    east_west: IntArray
-    north_south: IntArray
-    between_chips: IntArray
-
-    @staticmethod
-    def of(size: int) -> "_Count":
-        return _Count(*(np.zeros(size, dtype=np.int64) for _ in range(4)))
-
-    def add(
-        self,
-        touched: BoolArray,
-        home: IntArray | None,
-        goal: CoreSite,
-        sites: Mapping[int, CoreSite],
-    ) -> None:
-        self.messages += touched
-        if home is None:
-            return
-        for core in np.unique(home[touched]):
-            origin, here = sites[int(core)], touched & (home == core)
-            if origin.chip != goal.chip:
-                self.between_chips += here
-            elif origin.x >= 0 and goal.x >= 0:
-                self.east_west += here * abs(origin.x - goal.x)
-                self.north_south += here * abs(origin.y - goal.y)
-
-    def done(self) -> Traffic:
-        return Traffic(self.messages, self.east_west, self.north_south, self.between_chips)
+def _add(sum_: Traffic, reached: IntArray, home: IntArray | None, where: IntArray, core: int) -> None:
+    sum_.messages[reached] += 1
+    if home is None:
+        return
+    origin, goal = where[home[reached]], where[core]
+    same = origin[:, 0] == goal[0]
+    known = same & (origin[:, 1] >= 0) & (goal[1] >= 0)
+    sum_.between_chips[reached] += ~same
+    sum_.east_west[reached] += known * np.abs(origin[:, 1] - goal[1])
+    sum_.north_south[reached] += known * np.abs(origin[:, 2] - goal[2])
