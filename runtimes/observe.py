@@ -1,7 +1,7 @@
 """Observe: what calibration data do in the float network, as fitting wants to know it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from ranvier.compiler.ir.arrays import size
 from ranvier.compiler.ir.moments import Calibration
 from ranvier.compiler.ir.network import Network, Observed
+from ranvier.compiler.ir.neurons import Lif
 from ranvier.runtimes import simulator
-from ranvier.runtimes.moments import moments
+from ranvier.runtimes.moments import SHARPNESS, joint_moments, moments
 from ranvier.runtimes.recording import Recording, check_inputs
 
 MAX_LEVELS = 127
+MAX_MARGIN = 1e4
 BATCH = 16
 MAX_KEPT = 2**26
 """Numbers kept of what neurons send, before no more samples are."""
@@ -25,7 +27,7 @@ def observe(network: Network, inputs: NDArray[Any]) -> dict[str, Observed]:
 
     Raises ``RanvierError`` when the data do not fit the input.
     """
-    return _observed(network, inputs, {}, [])
+    return _observed(network, inputs, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,8 @@ class Measured:
     """What calibration data do in a folded float network.
 
     ``observed``: peaks and rates over all samples. ``sent``: (samples, steps, size) what every input and population
-    sends in as many of the first samples as memory likes, ``inputs`` those samples, ``outputs`` the readout's answer.
+    sends in as many of the first samples as memory likes, ``inputs`` those samples, ``outputs`` the readout's answer;
+    ``margins`` likewise: how far membranes are from their thresholds before a reset, in thresholds.
     """
 
     network: Network
@@ -41,10 +44,17 @@ class Measured:
     sent: Mapping[str, NDArray[np.float32]]
     inputs: NDArray[Any]
     outputs: NDArray[Any]
+    margins: Mapping[str, NDArray[np.float16]]
 
-    def calibration(self, on_chip: Mapping[str, NDArray[np.float32]] | None = None) -> Calibration:
-        """What fitting wants to know; ``on_chip``: what senders send once they are quantized, as ``sent``."""
-        return Calibration(self.observed, moments(self.network, self.sent, on_chip or {}))
+    def calibration(
+        self, on_chip: Mapping[str, NDArray[np.float32]] | None = None, sharpness: float = SHARPNESS
+    ) -> Calibration:
+        """What fitting wants to know; ``on_chip``: what senders send once they are quantized, as ``sent``.
+
+        ``sharpness``: how much more an error counts near the threshold (``runtimes.moments.moments``).
+        """
+        given = self.network, self.sent, on_chip or {}, self.margins, sharpness
+        return Calibration(self.observed, moments(*given), joint_moments(*given))
 
 
 def measure(network: Network, inputs: NDArray[Any]) -> Measured:
@@ -52,13 +62,13 @@ def measure(network: Network, inputs: NDArray[Any]) -> Measured:
 
     Raises ``RanvierError`` when the data do not fit the input.
     """
-    sent: dict[str, list[NDArray[np.float32]]] = {}
-    outputs: list[NDArray[Any]] = []
-    observed = _observed(network, inputs, sent, outputs)
-    known = {name: np.concatenate(parts) for name, parts in sent.items()}
+    kept = _Kept()
+    observed = _observed(network, inputs, kept)
+    known = {name: np.concatenate(parts) for name, parts in kept.sent.items()}
     samples = len(next(iter(known.values())))
     known |= {port.name: flat(inputs[:samples]) for port in network.inputs}
-    return Measured(network, observed, known, inputs[:samples], np.concatenate(outputs)[:samples])
+    margins = {name: np.concatenate(parts) for name, parts in kept.margins.items()}
+    return Measured(network, observed, known, inputs[:samples], np.concatenate(kept.outputs)[:samples], margins)
 
 
 def calibrate(network: Network, inputs: NDArray[Any]) -> Calibration:
@@ -66,23 +76,46 @@ def calibrate(network: Network, inputs: NDArray[Any]) -> Calibration:
     return measure(network, inputs).calibration()
 
 
-def _observed(
-    network: Network, inputs: NDArray[Any], sent: dict[str, list[NDArray[np.float32]]], outputs: list[NDArray[Any]]
-) -> dict[str, Observed]:
-    """Peaks and rates; what populations send in the first samples goes into ``sent``, the answers into ``outputs``."""
+@dataclass
+class _Kept:
+    """What is kept of the first samples, batch by batch."""
+
+    sent: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+    margins: dict[str, list[NDArray[np.float16]]] = field(default_factory=dict)
+    outputs: list[NDArray[Any]] = field(default_factory=list)
+
+    def add(self, network: Network, part: Recording) -> None:
+        """Keep what every population does in ``part``."""
+        for population in network.populations:
+            name = population.name
+            self.sent.setdefault(name, []).append(flat(part.spikes[name]))
+            if isinstance(population.model, Lif):
+                self.margins.setdefault(name, []).append(_margins(population.model, flat(part.membrane[name])))
+
+
+def _observed(network: Network, inputs: NDArray[Any], kept: _Kept | None) -> dict[str, Observed]:
+    """Peaks and rates; what happens in the first samples goes into ``kept``, and all answers."""
     check_inputs(inputs, network)
     found = {port.name: _input(inputs) for port in network.inputs}
     steps, neurons = inputs.shape[1], sum(size(p.shape) for p in network.populations)
     for start in range(0, inputs.shape[0], BATCH):
         part = simulator.run(network, inputs[start : start + BATCH], ("spikes", "membrane", "states"))
         weight = part.outputs.shape[0] / inputs.shape[0]
-        outputs.append(part.outputs)
         for population in network.populations:
             name = population.name
             found[name] = _joined(found.get(name), _peaks(part, name), weight)
-            if start * steps * neurons < MAX_KEPT:
-                sent.setdefault(name, []).append(flat(part.spikes[name]))
+        if kept is not None and start * steps * neurons < MAX_KEPT:
+            kept.add(network, part)
+            kept.outputs.append(part.outputs)
     return found
+
+
+def _margins(model: Lif, membrane: NDArray[np.float32]) -> NDArray[np.float16]:
+    """(membrane - threshold) / threshold; 0 where a neuron has no threshold: all its steps count alike."""
+    level = np.broadcast_to(np.asarray(model.threshold, np.float32), membrane.shape[2:])
+    usual = np.isfinite(level) & (level != 0)
+    margins = np.where(usual, membrane / np.where(usual, level, 1.0) - 1.0, 0.0)
+    return np.clip(margins, -MAX_MARGIN, MAX_MARGIN).astype(np.float16)
 
 
 def flat(values: NDArray[Any]) -> NDArray[np.float32]:

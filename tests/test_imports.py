@@ -42,7 +42,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 
 # Foreign library -> the only modules of ranvier that may import it.
 FOREIGN: dict[str, tuple[str, ...]] = {
-    "torch": ("ranvier.frontends.torch", "ranvier.frontends.conversion", "ranvier.runtimes.trainable", "ranvier.runtimes.gpu"),
+    "torch": (
+        "ranvier.frontends.torch",
+        "ranvier.frontends.conversion",
+        "ranvier.runtimes.trainable",
+        "ranvier.runtimes.gpu",
+    ),
     "triton": ("ranvier.runtimes.gpu",),
     "snntorch": ("ranvier.frontends.torch",),
     "norse": ("ranvier.frontends.torch",),

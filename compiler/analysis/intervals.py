@@ -13,6 +13,7 @@ import numpy as np
 
 from ranvier.compiler.ir.arrays import IntArray
 from ranvier.compiler.ir.interpret import mul_shift
+from ranvier.compiler.ir.ranges import REGISTERS
 from ranvier.compiler.ir.steps import INPUT, OPS, Op, Operand, StepProgram
 
 LIMIT = 2**60
@@ -76,20 +77,17 @@ def _saturated(f: Callable[[IntArray, IntArray], IntArray]) -> Callable[[IntArra
 
 
 def _wrap(x: Interval, bits: int) -> Interval:
-    half = 1 << (bits - 1)
-    fits = x.inside(-half, half - 1)
-    return Interval(np.where(fits, x.low, -half), np.where(fits, x.high, half - 1))
+    least, most = REGISTERS["wrap"](bits)
+    fits = x.inside(least, most)
+    return Interval(np.where(fits, x.low, least), np.where(fits, x.high, most))
 
 
 def _wrap_once(x: Interval, bits: int) -> Interval:
-    half = 1 << (bits - 1)
-    above = x & Interval(np.full_like(x.low, half + 1), np.full_like(x.high, LIMIT))
-    below = x & Interval(np.full_like(x.low, -LIMIT), np.full_like(x.high, -half))
-    within = x & Interval(np.full_like(x.low, 1 - half), np.full_like(x.high, half))
-    wrapped = Interval(above.low - 2 * half, above.high - 2 * half) | Interval(
-        below.low + 2 * half, below.high + 2 * half
-    )
-    return within | wrapped
+    (least, most), turn = REGISTERS["wrap_once"](bits), 1 << bits
+    above = x & Interval(np.full_like(x.low, most + 1), np.full_like(x.high, LIMIT))
+    below = x & Interval(np.full_like(x.low, -LIMIT), np.full_like(x.high, least - 1))
+    within = x & Interval(np.full_like(x.low, least), np.full_like(x.high, most))
+    return within | Interval(above.low - turn, above.high - turn) | Interval(below.low + turn, below.high + turn)
 
 
 def _compare(f: Callable[[IntArray, IntArray], np.ndarray], x: Interval, y: Interval) -> Interval:

@@ -20,11 +20,13 @@ class Moments:
     All of this is what the chip's membranes see: decays are rounded, and x is what the quantized senders send, once
     that is known. The source's own are z*, x*.
 
-    ``mean``: (groups, inputs), mean of x; ``filtered``: the same of z; ``second``: H = mean of z z', (groups, inputs,
-    inputs), or its diagonal (groups, inputs) where inputs are many. For a convolution the inputs are the
-    kernel's, (channels of the group, height, width) in C order, and means go over positions as well. ``wanted_mean``:
-    mean of x*, of which ``mean`` is a changed copy. ``aligned``: A (groups, inputs, inputs), such that the weights w A
-    make of z what w makes of z*, as well as they can (least squares); or a factor () for all.
+    Means go over samples and steps, those near the threshold count more (``runtimes.moments``). ``filtered``: (groups,
+    inputs), mean of z; ``mean``: the constant x that has the same effect on the membrane; ``second``: H = mean of z z',
+    (groups, inputs, inputs), or its diagonal (groups, inputs) where inputs are many. A group is all rows that share
+    statistics, or a single row. For a convolution the inputs are the kernel's, (channels of the group, height, width)
+    in C order, and means go over positions as well. ``wanted_mean``: ``mean`` of x*. ``aligned``: A (groups, inputs,
+    inputs), such that the weights w A make of z what w makes of z*, as well as they can (least squares); or a factor ()
+    for all.
     """
 
     mean: FloatArray

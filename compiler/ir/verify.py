@@ -126,7 +126,8 @@ def _quantized(n: Network) -> list[Diagnostic]:
             if node.grid is None:
                 found.append(_bad("RV326", node.name, "the weights are not quantized"))
             elif off_grid(values, node.grid):
-                found.append(_bad("RV327", node.name, f"weights are off the {node.grid.bits}-bit {node.grid.sign} grid"))
+                text = f"weights are off the {node.grid.bits}-bit {node.grid.sign} grid"
+                found.append(_bad("RV327", node.name, text))
     return found
 
 

@@ -59,9 +59,7 @@ class Arrival:
 def arrival(network: Network, synapse: Synapse, bits: int, known: Mapping[str, Moments]) -> Arrival:
     """``synapse`` of a folded network whose weights get ``bits``; ``known`` are moments by synapse, in source units."""
     source = network.by_name[source_of(network, synapse.name)]
-    payload = sent_scale(source) if isinstance(source, Neurons) else 1.0
-    if isinstance(source, Input) and source.payload is not None:
-        payload = source.payload.scale
+    payload = sent_units(network, synapse.name)
     weights = weights_of(synapse) / payload
     sign = sign_of(weights)
     moments = known.get(synapse.name)
@@ -72,6 +70,14 @@ def arrival(network: Network, synapse: Synapse, bits: int, known: Mapping[str, M
         moments = identity(weights.shape[1], groups, rate)
     aligned = _kept_sign(moments.align(weights), sign)
     return Arrival(synapse, aligned, sign, bits, moments.scaled(payload), weights)
+
+
+def sent_units(network: Network, synapse: str) -> float:
+    """Integers on the wires of ``synapse`` per unit that its sender sends."""
+    source = network.by_name[source_of(network, synapse)]
+    if isinstance(source, Neurons):
+        return sent_scale(source)
+    return source.payload.scale if isinstance(source, Input) and source.payload is not None else 1.0
 
 
 def _kept_sign(weights: FloatArray, sign: SignMode) -> FloatArray:

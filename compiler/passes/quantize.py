@@ -13,13 +13,13 @@ from ranvier.compiler.ir.moments import Moments
 from ranvier.compiler.ir.network import Network, Neurons
 from ranvier.compiler.ir.neurons import RegisterLif
 from ranvier.compiler.options import DEFAULTS, Options
-from ranvier.compiler.passes.arrivals import UNIT, Arrival, arrival, incoming
+from ranvier.compiler.passes.arrivals import UNIT, Arrival, arrival, incoming, sent_units
 from ranvier.compiler.passes.bounds import register_bound, weight_bound
 from ranvier.compiler.passes.correct_bias import correct_bias, corrects
 from ranvier.compiler.passes.demands import demand
 from ranvier.compiler.passes.payloads import Payloads
 from ranvier.compiler.passes.per_channel import channel_gains, rescaled
-from ranvier.compiler.passes.rounding import round_output
+from ranvier.compiler.passes.rounding import round_jointly, round_output
 from ranvier.compiler.passes.scales import ScaleSearch, Scaling, centred
 from ranvier.targets.schema import Target
 
@@ -33,7 +33,8 @@ class Quantize:
     calibration data send through the synapses (``moments``; without them, by the senders' rates), below the bounds that
     the registers set: states (observed peaks with a factor 2 of head-room), threshold, bias. ``options`` say how wide
     the weights are, how they are rounded, whether every channel has a scale of its own, and whether the mean of
-    what is left is taken back in the bias. ``rank``: how many better scales every population passes over, for a search
+    what is left is taken back in the bias. ``joint``: by population, moments of all that arrives there, whose weights
+    are then rounded together. ``rank``: how many better scales every population passes over, for a search
     among neighbours by what the whole network does.
     """
 
@@ -41,6 +42,7 @@ class Quantize:
     options: Options = DEFAULTS
     moments: Mapping[str, Moments] = field(default_factory=dict)
     rank: int = 0
+    joint: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __call__(self, network: Network) -> Network:
         """Integer weights, scales, payloads; raises ``RanvierError`` with all that stands in the way."""
@@ -65,13 +67,13 @@ class Quantize:
         if isinstance(population.model, RegisterLif):
             scale = population.scale or 1.0
             return replace(population, scale=scale), [_whole(a, population) for a in arrivals]
-        takes_mean = self.options.correct_bias and corrects(population)
+        takes_mean = self._takes_mean(population)
         judged = [centred(a) if takes_mean else a for a in arrivals]
         scaling = self._scaling(network, population, judged)
         if self.options.per_channel:
             gains = channel_gains(network, population, judged, scaling, self._top(network, population))
             population, arrivals, judged = rescaled(population, arrivals, judged, gains)
-        rounded = [self._rounded(a, scaling.scale, e) for a, e in zip(judged, scaling.exponents, strict=True)]
+        rounded = self._rounded(network, population, judged, scaling)
         fitted = replace(population, scale=scaling.scale)
         if takes_mean:
             fitted = correct_bias(fitted, arrivals, rounded, scaling)
@@ -93,11 +95,24 @@ class Quantize:
     def _top(self, network: Network, population: Neurons) -> float:
         return register_bound(self.target, population, network.observed.get(population.name))
 
-    def _rounded(self, a: Arrival, scale: float, exponent: int) -> FloatArray:
-        wanted = a.weights * scale / (UNIT * 2.0**exponent)
-        if self.options.rounding == "output":
-            return round_output(wanted, a.levels, a.moments)
-        return a.levels.nearest(wanted)
+    def _rounded(
+        self, network: Network, population: Neurons, judged: list[Arrival], scaling: Scaling
+    ) -> list[FloatArray]:
+        units = [2.0**exponent for exponent in scaling.exponents]
+        wanted = [a.weights * scaling.scale / (UNIT * unit) for a, unit in zip(judged, units, strict=True)]
+        if self.options.rounding == "nearest":
+            return [a.levels.nearest(w) for a, w in zip(judged, wanted, strict=True)]
+        second = self.joint.get(population.name)
+        if second is None:
+            return [round_output(w, a.levels, a.moments) for w, a in zip(wanted, judged, strict=True)]
+        if self._takes_mean(population):
+            mean = np.concatenate([self.moments[a.synapse.name].filtered for a in judged], axis=1)
+            second = second - mean[:, :, None] * mean[:, None, :]
+        worth = [unit * sent_units(network, a.synapse.name) for unit, a in zip(units, judged, strict=True)]
+        return round_jointly(wanted, [a.levels for a in judged], worth, second)
+
+    def _takes_mean(self, population: Neurons) -> bool:
+        return self.options.correct_bias and corrects(population)
 
 
 def _unknown_layers(network: Network, options: Options) -> list[Diagnostic]:

@@ -8,10 +8,10 @@ error falls (the objective of AdaRound: Nagel et al. 2020, arXiv:2004.10568, wit
 All rows of a layer go through at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy import linalg
+from numpy.typing import NDArray
 
 from ranvier.compiler.ir.arrays import FloatArray
 from ranvier.compiler.ir.moments import Moments
@@ -26,6 +26,21 @@ def membrane_error(errors: FloatArray, moments: Moments) -> FloatArray:
     return np.concatenate([_error(part, *rest) for part, *rest in _groups(errors, moments)])
 
 
+def round_jointly(
+    wanted: Sequence[FloatArray], levels: Sequence[WeightLevels], units: Sequence[float], second: FloatArray
+) -> list[FloatArray]:
+    """``round_output`` for all that arrives at one population: what one synapse's rounding does, others make good.
+
+    ``wanted``: for each, (rows, inputs); ``units``: what a level of each is worth to the membrane; ``second``: (rows,
+    all inputs, all inputs).
+    """
+    counts = [w.shape[1] for w in wanted]
+    unit = np.repeat(units, counts)
+    columns = [level for level, count in zip(levels, counts, strict=True) for _ in range(count)]
+    found = _rounded(np.concatenate(wanted, axis=1)[:, None], columns, second * unit[:, None] * unit)
+    return np.split(found[:, 0], np.cumsum(counts)[:-1], axis=1)
+
+
 def round_output(wanted: FloatArray, levels: WeightLevels, moments: Moments) -> FloatArray:
     """Levels for ``wanted`` (rows, inputs), in units of the levels, with a small membrane error.
 
@@ -33,7 +48,16 @@ def round_output(wanted: FloatArray, levels: WeightLevels, moments: Moments) -> 
     """
     if not moments.full:
         return levels.nearest(wanted)
-    return np.concatenate([_round_group(part, levels, second) for part, second, _ in _groups(wanted, moments)])
+    grouped = wanted.reshape(len(moments.second), -1, wanted.shape[1])
+    return _rounded(grouped, [levels] * wanted.shape[1], moments.second).reshape(wanted.shape)
+
+
+def _rounded(wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatArray) -> FloatArray:
+    """Levels for ``wanted`` (groups, rows, inputs), those of each input, with ``second`` (groups, inputs, inputs)."""
+    nearest = np.stack([level.nearest(wanted[..., n]) for n, level in enumerate(levels)], axis=-1)
+    guess = _carry_errors(wanted, levels, second)
+    better = _form(guess - wanted, second) < _form(nearest - wanted, second)
+    return _descend(np.where(better[..., None], guess, nearest), wanted, levels, second)
 
 
 def _groups(rows: FloatArray, moments: Moments) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
@@ -49,46 +73,55 @@ def _error(errors: FloatArray, second: FloatArray, filtered: FloatArray) -> Floa
     return np.asarray(varied + (errors @ filtered) ** 2)
 
 
-def _round_group(wanted: FloatArray, levels: WeightLevels, second: FloatArray) -> FloatArray:
-    nearest = levels.nearest(wanted)
-    guess = _carry_errors(wanted, levels, second)
-    better = _form(guess - wanted, second) < _form(nearest - wanted, second)
-    return _descend(np.where(better[:, None], guess, nearest), wanted, levels, second)
-
-
 def _form(errors: FloatArray, second: FloatArray) -> FloatArray:
-    return np.asarray(np.einsum("ri,ri->r", errors @ second, errors))
+    """(groups, rows) d H d of every row."""
+    return np.asarray(np.einsum("gri,gri->gr", errors @ second, errors))
 
 
-def _carry_errors(wanted: FloatArray, levels: WeightLevels, second: FloatArray) -> FloatArray:
-    """Columns rounded from the most active on, each column's error made good in those behind it."""
-    size = second.shape[0]
-    order = np.argsort(-np.diag(second), kind="stable")
-    damped = second[np.ix_(order, order)] + np.eye(size) * (DAMPING * np.mean(np.diag(second)) + 1e-12)
-    inverse = linalg.cholesky(linalg.inv(damped), lower=False)
-    rest, rounded = wanted[:, order].copy(), np.empty_like(wanted)
+def _carry_errors(wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatArray) -> FloatArray:
+    """Columns rounded from the most active on, each column's error made good in those behind it.
+
+    All groups at once: ``wanted`` (groups, rows, inputs), ``second`` (groups, inputs, inputs).
+    """
+    size = second.shape[-1]
+    active = np.einsum("gii->gi", second)
+    order = np.argsort(-active, axis=1, kind="stable")
+    damped = second + np.eye(size) * (DAMPING * active.mean(axis=1)[:, None, None] + 1e-12)
+    ordered = np.take_along_axis(np.take_along_axis(damped, order[:, :, None], 1), order[:, None, :], 2)
+    lower = np.linalg.cholesky(np.linalg.inv(ordered))
+    rest = np.take_along_axis(wanted, order[:, None, :], 2)
+    rounded, distinct = np.empty_like(rest), levels if len(set(levels)) > 1 else levels[:1]
     for column in range(size):
-        chosen = levels.nearest(rest[:, column])
-        rounded[:, order[column]] = chosen
-        error = (rest[:, column] - chosen) / inverse[column, column]
-        rest[:, column + 1 :] -= error[:, None] * inverse[column, column + 1 :]
-    return rounded
+        rounded[..., column] = _nearest(rest[..., column], distinct, order[:, column])
+        error = (rest[..., column] - rounded[..., column]) / lower[:, column, column, None]
+        rest[..., column + 1 :] -= error[..., None] * lower[:, None, column + 1 :, column]
+    return np.take_along_axis(rounded, np.argsort(order, axis=1)[:, None, :], 2)
 
 
-def _descend(start: FloatArray, wanted: FloatArray, levels: WeightLevels, second: FloatArray) -> FloatArray:
+def _nearest(values: FloatArray, levels: Sequence[WeightLevels], which: NDArray[np.int64]) -> FloatArray:
+    """``values`` (groups, rows) at the levels of that input which each group has at this place; one for all."""
+    if len(levels) == 1:
+        return levels[0].nearest(values)
+    return np.stack([levels[int(n)].nearest(row) for row, n in zip(values, which, strict=True)])
+
+
+def _descend(start: FloatArray, wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatArray) -> FloatArray:
     """Coordinate descent from ``start``: each weight in turn goes to the level that is best given all others."""
-    rounded = start.copy()
+    rounded, active = start.copy(), np.einsum("gii->gi", second)
     pull = (rounded - wanted) @ second
     for _ in range(SWEEPS):
         moved = False
-        for column in np.flatnonzero(np.diag(second) > 0):
-            best = levels.nearest(rounded[:, column] - pull[:, column] / second[column, column])
-            step = best - rounded[:, column]
-            gain = step * (2 * pull[:, column] + step * second[column, column])
-            step = np.where(gain < 0, step, 0.0)
+        for column in np.flatnonzero(np.any(active > 0, axis=0)):
+            square = active[:, column, None]
+            best = levels[int(column)].nearest(
+                rounded[..., column] - pull[..., column] / np.where(square > 0, square, 1.0)
+            )
+            step = best - rounded[..., column]
+            gain = step * (2 * pull[..., column] + step * square)
+            step = np.where((gain < 0) & (square > 0), step, 0.0)
             if np.any(step):
-                rounded[:, column] += step
-                pull += step[:, None] * second[column]
+                rounded[..., column] += step
+                pull += step[..., None] * second[:, None, column]
                 moved = True
         if not moved:
             break

@@ -10,14 +10,14 @@ from ranvier.compiler.options import Options, options_from, parse_layer_bits
 names = st.text(st.characters(categories=["Ll", "Lu", "Nd"], include_characters="._="), min_size=1, max_size=8)
 
 
-@given(
-    st.integers(2, 24), st.integers(1, 8), st.dictionaries(names, st.integers(1, 8), max_size=3), st.booleans(),
-    st.sampled_from(["nearest", "output"]), st.booleans(), st.booleans(),
-)  # fmt: skip
+CHOICES = st.tuples(st.booleans(), st.sampled_from(["nearest", "output"]), st.booleans(), st.booleans())
+
+
+@given(st.integers(2, 24), st.integers(1, 8), st.dictionaries(names, st.integers(1, 8), max_size=3), CHOICES)
 def test_provenance_gives_the_options_back(
-    input_bits: int, bits: int, layers: dict[str, int], *rest: bool | str
+    input_bits: int, bits: int, layers: dict[str, int], choices: tuple[bool | str, ...]
 ) -> None:
-    options = Options(input_bits, bits, tuple(layers.items()), *rest)  # type: ignore[arg-type]
+    options = Options(input_bits, bits, tuple(layers.items()), *choices)  # type: ignore[arg-type]
     assert options_from(options.provenance()) == options
 
 
