@@ -45,7 +45,7 @@ TUNED_BITS = 4
 EPOCHS = 3
 LOSING = "braille_bias"
 SEED = 0
-CHOSEN = {"rounding": "output", "per_channel": True, "correct_bias": True}
+CHOSEN = Options(rounding="output", per_channel=True, correct_bias=True)
 HEADER = (
     "bits", "float %", "naive %", "Ranvier %", "interval", "loss, points", "same as float %", "fine-tuned %", "s",
 )  # fmt: skip
@@ -139,11 +139,11 @@ def converted() -> Split:
 
     images = germanov(6000)
     net = ranvier.convert(images.path, calibrate=images.calibration)
-    later = [
+    development, test = (
         Part(ranvier.encode.direct(images.inputs[at], STEPS), images.labels[at])
         for at in (slice(2000, 2500), slice(5000, 6000))
-    ]
-    return Split(net, ranvier.encode.direct(images.calibration[:32], STEPS), *later)
+    )
+    return Split(net, ranvier.encode.direct(images.calibration[:32], STEPS), development, test)
 
 
 def _thirds(case: cases.Case) -> Split:
@@ -186,15 +186,16 @@ class Row:
 
 def _row(split: Split, judged: Part, prepared: Network, measured: Measured, wanted: np.ndarray, bits: int) -> Row:
     started = time.perf_counter()
-    chip = fit(prepared, TARGET, measured, Options(weight_bits=bits, **CHOSEN))
+    chip = fit(prepared, TARGET, measured, replace(CHOSEN, weight_bits=bits))
     seconds = time.perf_counter() - started
     plain, found = (simulator.run(c, judged.inputs).predictions for c in (naive(prepared, measured, bits), chip))
-    right = [int((answers == judged.labels).sum()) for answers in (wanted, plain, found)]
+    source, naively, fitted = (int((answers == judged.labels).sum()) for answers in (wanted, plain, found))
     tuned = None
     if bits == TUNED_BITS and split.tuning is not None:
         answers = simulator.run(fine_tuned(chip, split.tuning, split.softness), judged.inputs).predictions
         tuned = int((answers == judged.labels).sum())
-    return Row(bits, len(judged.labels), *right, int((found == wanted).sum()), tuned, seconds)
+    same = int((found == wanted).sum())
+    return Row(bits, len(judged.labels), source, naively, fitted, same, tuned, seconds)
 
 
 def fine_tuned(chip: ChipNetwork, part: Part, softness: float) -> ChipNetwork:
@@ -209,10 +210,10 @@ def fine_tuned(chip: ChipNetwork, part: Part, softness: float) -> ChipNetwork:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
     inputs, labels = torch.from_numpy(part.inputs.astype(np.float32)), torch.from_numpy(part.labels.astype(np.int64))
     for _ in range(EPOCHS):
-        for batch in torch.randperm(len(labels)).split(32):
+        for batch in torch.randperm(len(labels)).split(32):  # type: ignore[no-untyped-call]
             loss = torch.nn.functional.cross_entropy(module(inputs[batch]).sum(1) / softness, labels[batch])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         schedule.step()
     return check_chip(module.deployed())
@@ -251,7 +252,7 @@ def by_layer(name: str) -> str:
     measured = measure(prepared, split.calibration)
     found: list[list[object]] = []
     for layer in measured.calibration().moments:
-        chip = fit(prepared, TARGET, measured, Options(layer_bits=((layer, TUNED_BITS),), **CHOSEN))
+        chip = fit(prepared, TARGET, measured, replace(CHOSEN, layer_bits=((layer, TUNED_BITS),)))
         right = float((simulator.run(chip, judged.inputs).predictions == judged.labels).mean())
         found.append([layer, percent(right)])
     source = float((simulator.run(prepared, judged.inputs).predictions == judged.labels).mean())

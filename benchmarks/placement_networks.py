@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranvier.compiler.ir.arrays import IntArray, Shape
 from ranvier.compiler.ir.chip import (
@@ -56,7 +57,7 @@ class Chain:
         parts = (tuple(self.populations), tuple(self.connections), Readout(self.source))
         return ChipNetwork(self.name, "loihi1", (self.port,), *parts)
 
-    def _weights(self, *shape: int) -> IntArray:
+    def _weights(self, *shape: int) -> NDArray[np.int32]:
         """Full precision: even, not zero."""
         return 2 * self.random.integers(1, 128, shape, dtype=np.int32)
 
@@ -92,10 +93,10 @@ def synapses(chip: ChipNetwork) -> int:
     found = 0
     for connection in chip.connections:
         s = connection.synapse
-        conv = isinstance(s, ConvSynapse)
-        found += (
-            s.weight[0].size * s.out_size if conv else s.data.size if isinstance(s, SparseSynapse) else s.weight.size
-        )
+        if isinstance(s, ConvSynapse):
+            found += s.weight[0].size * s.out_size
+        else:
+            found += s.data.size if isinstance(s, SparseSynapse) else s.weight.size
     return found
 
 

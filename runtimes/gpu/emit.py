@@ -1,15 +1,16 @@
 """A step program printed as the Triton source of a kernel that runs one population over a block of steps.
 
 One program instance runs a section of neurons of one sample: states and counts stay in registers over the steps.
-Each operation works in 32 bits where the intervals of ``ranges.py`` allow, else in 64; operations that can lose nothing
+Each operation works in 32 bits where the intervals of its values allow, else in 64; operations that can lose nothing
 count nothing. What each operation becomes stands in ``EXPRESSIONS``.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ranvier.compiler.ir.ranges import Ranges, fits, keeps
 from ranvier.compiler.ir.steps import INPUT, OPS, Op, Operand, StepProgram
-from ranvier.runtimes.gpu.ranges import Bounds, fits, keeps, narrow
+from ranvier.runtimes.gpu.ranges import narrow
 
 EXPRESSIONS: Mapping[str, str] = {
     "add": "{0} + {1}",
@@ -91,7 +92,7 @@ def lossy(program: StepProgram) -> tuple[Op, ...]:
     return tuple(op for op in program.ops if OPS[op.kind].lossy)
 
 
-def scan(program: StepProgram, values: Bounds, wide: int | None = None) -> Scan:
+def scan(program: StepProgram, values: Ranges, wide: int | None = None) -> Scan:
     """The kernel of ``program`` whose values lie in ``values`` (``ranges.bounds``).
 
     ``wide`` is the place in ``events`` of the sum over all connections where that may need more than 32 bits.
@@ -117,7 +118,7 @@ def scan(program: StepProgram, values: Bounds, wide: int | None = None) -> Scan:
     return Scan(text, sends)
 
 
-def sent_type(program: StepProgram, values: Bounds) -> str:
+def sent_type(program: StepProgram, values: Ranges) -> str:
     """The narrowest integer type that holds everything ``program`` sends."""
     low, high = values[program.spikes]
     return next(name for bits, name in SENT.items() if fits((low, high), (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)))
@@ -151,7 +152,7 @@ def _arrival(wide: int | None) -> list[str]:
     ]
 
 
-def _operations(program: StepProgram, values: Bounds) -> list[str]:
+def _operations(program: StepProgram, values: Ranges) -> list[str]:
     lines = []
     for op in program.ops:
         lines.append(f"v_{op.result} = {_expression(op, values)}")
@@ -167,7 +168,7 @@ def _updates(program: StepProgram, types: Mapping[str, str]) -> list[str]:
     return lines + [f"v_{state} = new_{state}" for state, _ in program.updates]
 
 
-def _expression(op: Op, values: Bounds) -> str:
+def _expression(op: Op, values: Ranges) -> str:
     """``op`` in the width it needs; its result in the width of its interval."""
     width = "int32" if narrow(op, values) else "int64"
     spec = OPS[op.kind]
@@ -180,13 +181,13 @@ def _expression(op: Op, values: Bounds) -> str:
     return text if spec.result == "bool" or width == "int32" else f"({text}).to(tl.{_type(op.result, values)})"
 
 
-def _operand(arg: Operand, width: str, values: Bounds) -> str:
+def _operand(arg: Operand, width: str, values: Ranges) -> str:
     if not isinstance(arg, str):
         return f"tl.full((BLOCK,), {arg}, tl.{width})"
     return f"v_{arg}" if _type(arg, values) == width or arg not in values else f"v_{arg}.to(tl.{width})"
 
 
-def _type(name: str, values: Bounds) -> str:
+def _type(name: str, values: Ranges) -> str:
     return "int32" if fits(values[name]) else "int64"
 
 

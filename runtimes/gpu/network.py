@@ -10,9 +10,10 @@ import numpy as np
 import torch
 import triton
 
+from ranvier.compiler.ir.ranges import INT32, fits
 from ranvier.compiler.ir.steps import INPUT
 from ranvier.runtimes.gpu.emit import lossy, scan
-from ranvier.runtimes.gpu.ranges import NARROW, bounds, fits
+from ranvier.runtimes.gpu.ranges import bounds
 from ranvier.runtimes.gpu.routes import Route, current, messages
 from ranvier.runtimes.simulator.cache import load, store
 from ranvier.runtimes.simulator.plan import Layer, Plan
@@ -57,13 +58,14 @@ class Uploaded:
 
 def upload(plan: Plan, routes: Mapping[str, Route], device: str) -> Uploaded:
     """Generate and load the kernels of ``plan`` and put its arrays on ``device``."""
-    populations = {layer.name: _population(plan, layer, device) for layer in plan.layers}
+    largest = messages(plan)
+    populations = {layer.name: _population(plan, layer, largest, device) for layer in plan.layers}
     synapses = {
         name: Synapses(route, {key: torch.from_numpy(values).to(device) for key, values in route.arrays.items()})
         for name, route in routes.items()
     }
-    most = messages(plan)[plan.source.name]
-    port = next(kind for kind in (torch.int8, torch.int16, torch.int32) if most <= torch.iinfo(kind).max)
+    kinds = (torch.int8, torch.int16, torch.int32)
+    port = next(kind for kind in kinds if largest[plan.source.name] <= torch.iinfo(kind).max)
     return Uploaded(plan, port, populations, synapses, device)
 
 
@@ -74,11 +76,11 @@ def kernel(source: str) -> Any:
     return load(store(source, digest)).scan
 
 
-def _population(plan: Plan, layer: Layer, device: str) -> Population:
-    arriving = current(plan, layer.name, messages(plan))
+def _population(plan: Plan, layer: Layer, largest: Mapping[str, int], device: str) -> Population:
+    arriving = current(plan, layer.name, largest)
     wide = not fits(arriving)
     places = (*(op.result for op in lossy(layer.program)), *(link.name for link in plan.into[layer.name]), INPUT)
-    made = scan(layer.program, bounds(layer, NARROW if wide else arriving), len(places) - 1 if wide else None)
+    made = scan(layer.program, bounds(layer, INT32 if wide else arriving), len(places) - 1 if wide else None)
     return Population(
         layer,
         kernel(made.source),

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.compiler.ir.chip import SUM_BITS, ChipNetwork, ChipSynapse, ConvSynapse, DenseSynapse, Port
-from ranvier.runtimes.gpu.ranges import Interval, bounds
+from ranvier.compiler.ir.ranges import Interval
+from ranvier.runtimes.gpu.ranges import bounds
 from ranvier.runtimes.simulator.plan import Link, Plan
 
 Arithmetic = Literal["int8", "float16", "int32", "int64"]

@@ -1,18 +1,13 @@
 """What is concluded about the size of numbers holds in every run, and gives narrow lanes to usual neurons."""
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ranvier.compiler.ir.interpret import NUMPY
 from ranvier.compiler.ir.programs import Features, chip_lif, float_lif
-from ranvier.compiler.ir.steps import INPUT, OPS, Op, State, StepProgram
-from ranvier.runtimes.simulator.ranges import RESULTS, Traits, traits
+from ranvier.compiler.ir.steps import INPUT, Op, State, StepProgram
+from ranvier.runtimes.simulator.ranges import Traits, traits
 
 PARAMS = {"du": (0, 4095), "dv": (0, 4095), "vth": (0, 2**17 - 1), "bias": (-(2**12), 2**12)}
 ZERO = {"u": (0, 0), "v": (0, 0)}
-NUMBERS = st.integers(-(2**40), 2**40)
 
 
 def test_a_stock_neuron_with_moderate_input_has_narrow_lanes() -> None:
@@ -24,7 +19,7 @@ def test_a_stock_neuron_with_moderate_input_has_narrow_lanes() -> None:
 
 @pytest.mark.parametrize(
     ("params", "initial", "most"),
-    [(PARAMS, ZERO, 2**31), (PARAMS, ZERO | {"u": (0, 2**30)}, 100), (PARAMS | {"du": (-9, 0)}, ZERO, 2**25)],
+    [(PARAMS, ZERO, 2**31), (PARAMS, ZERO | {"u": (0, 2**40)}, 100), (PARAMS | {"du": (-9, 0)}, ZERO, 2**25)],
 )
 def test_what_cannot_be_shown_gets_wide_lanes(
     params: dict[str, tuple[int, int]], initial: dict[str, tuple[int, int]], most: int
@@ -32,22 +27,15 @@ def test_what_cannot_be_shown_gets_wide_lanes(
     assert traits(chip_lif(Features()), params, initial, most).bits == 64
 
 
+def test_initial_states_beyond_their_register_are_followed() -> None:
+    found = traits(chip_lif(Features()), PARAMS, ZERO | {"u": (0, 2**30)}, 100)
+    kinds = {op.result: op.kind for op in chip_lif(Features()).ops}
+    assert found.bits == 32
+    assert "wrap_once" not in {kinds[name] for name in found.lossless}
+
+
 def test_float_programs_have_no_traits() -> None:
     assert traits(float_lif(Features(current=False)), {}, {}, 0) == Traits()
-
-
-@given(st.sampled_from(sorted(set(RESULTS) - {"and", "not", "where"})), st.data())
-def test_results_lie_in_their_ranges(kind: str, data: st.DataObject) -> None:
-    spec = OPS[kind]
-    constants = {"clip": (-500, 900)}.get(kind, (data.draw(st.integers(2, 12)),))[: spec.constants]
-    ranges = [tuple(sorted(data.draw(st.tuples(NUMBERS, NUMBERS)))) for _ in range(spec.operands)]
-    if kind in {"mul", "mul_shift"}:
-        ranges = [(low >> 12, high >> 12) for low, high in ranges]
-    drawn = [data.draw(st.integers(*r)) for r in ranges]
-    low, high = RESULTS[kind](*ranges, *((c, c) for c in constants))
-    with np.errstate(divide="ignore"):
-        found = NUMPY[kind](*(np.array(x) for x in drawn), *constants)
-    assert low <= int(found) <= high
 
 
 def narrow_program(factor: int, bits: int) -> StepProgram:
@@ -63,3 +51,10 @@ def narrow_program(factor: int, bits: int) -> StepProgram:
 @pytest.mark.parametrize(("factor", "bits", "lanes"), [(4000, 12, 32), (-4000, 12, 64), (2**20, 12, 64), (1, 40, 64)])
 def test_products_need_small_positive_factors(factor: int, bits: int, lanes: int) -> None:
     assert traits(narrow_program(factor, bits), {}, {"x": (0, 0)}, 50).bits == lanes
+
+
+@pytest.mark.parametrize(("factor", "lanes"), [(2**10, 32), (2**20, 64)])
+def test_every_value_between_must_fit(factor: int, lanes: int) -> None:
+    ops = (Op("t0", "mul", (INPUT, factor)), Op("t1", "shift_right", ("t0", 24)))
+    program = StepProgram("test.between", "int", (State("x", 16),), (), ops, (("x", "t1"),), "t1", "t1", graded=True)
+    assert traits(program, {}, {"x": (0, 0)}, 2**16).bits == lanes
