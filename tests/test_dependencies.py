@@ -22,7 +22,7 @@ OF_AN_EXTRA = {
     "optuna": ("src/ranvier/tuning",),
     "sqlalchemy": ("src/ranvier/tuning",),
 }
-PROVIDED = {"pydantic_core": "pydantic"}
+PROVIDED = {"pydantic_core": "pydantic", "llvmlite": "numba"}  # each version of Numba brings the llvmlite it fits
 
 
 def imported() -> dict[str, set[str]]:

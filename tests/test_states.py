@@ -1,6 +1,8 @@
 """State fitting: widths that keep the spikes are found, are the smallest, and elision is measured."""
 
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from ranvier.compiler.analysis.states import chip_states, width
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.ir.linear import Dense
-from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Readout
+from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Readout, ReadoutKind
 from ranvier.compiler.ir.neurons import AdaptiveLif, Lif
 from ranvier.compiler.passes.narrow import Narrow
 from ranvier.runtimes import oracle
@@ -30,7 +32,7 @@ MODELS = (
 )
 
 
-def chain(loop: bool = False, kind: str = "spike_count") -> Network:
+def chain(loop: bool = False, kind: ReadoutKind = "spike_count") -> Network:
     """Three populations: full leak, two slow states, nearly full leak; with ``loop`` the second feeds back."""
     rng = np.random.default_rng(5)
     nodes: list[Node] = [Input("input", (6,), "spikes")]
@@ -59,12 +61,12 @@ def same(chip: ChipNetwork, data: np.ndarray, variant: ChipNetwork) -> bool:
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["chain", "loop"])
-def fitted(request) -> tuple[ChipNetwork, np.ndarray, StateFit]:
+def fitted(request: Any) -> tuple[ChipNetwork, np.ndarray, StateFit]:
     chip, data = compiled(chain(request.param))
     return chip, data, fit_states(chip, data)
 
 
-def test_every_width_keeps_the_spikes_in_the_oracle(fitted):
+def test_every_width_keeps_the_spikes_in_the_oracle(fitted: Any) -> None:
     chip, data, fit = fitted
     assert min(values.mean() for values in spikes(chip, data).values()) > 0.05
     for column in ("proved", "measured", "fitted"):
@@ -73,7 +75,7 @@ def test_every_width_keeps_the_spikes_in_the_oracle(fitted):
         assert same(chip, data, narrowed(chip, fit.memory, column))
 
 
-def test_widths_fall_from_the_register_to_what_the_data_need(fitted):
+def test_widths_fall_from_the_register_to_what_the_data_need(fitted: Any) -> None:
     _, _, fit = fitted
     for layer in fit.memory.layers:
         for s in layer.states:
@@ -82,7 +84,7 @@ def test_widths_fall_from_the_register_to_what_the_data_need(fitted):
 
 
 @pytest.mark.parametrize("end", ["top", "bottom"])
-def test_one_bit_less_than_fitted_changes_a_spike(fitted, end: str):
+def test_one_bit_less_than_fitted_changes_a_spike(fitted: Any, end: str) -> None:
     chip, data, fit = fitted
     stored, dropped = fit.memory.widths("fitted"), fit.memory.widths("dropped")
     tried = 0
@@ -100,7 +102,7 @@ def test_one_bit_less_than_fitted_changes_a_spike(fitted, end: str):
     assert tried >= 2
 
 
-def test_membranes_that_are_multiples_lose_their_low_bits():
+def test_membranes_that_are_multiples_lose_their_low_bits() -> None:
     model = Lif(threshold=np.array(4.0))
     nodes = (Input("input", (6,), "spikes"), Dense("fc", np.eye(6)), Neurons("n", (6,), model))
     chip, data = compiled(Network("net", nodes, (Edge("input", "fc"), Edge("fc", "n")), Readout("n")))
@@ -112,7 +114,7 @@ def test_membranes_that_are_multiples_lose_their_low_bits():
     assert fit.verified["fitted"].differing == 0
 
 
-def test_a_state_that_is_carried_but_never_matters_is_fitted_to_nothing():
+def test_a_state_that_is_carried_but_never_matters_is_fitted_to_nothing() -> None:
     model = Lif(threshold=np.array(0.9), keep_membrane=np.array(0.05))
     weights = np.diag([1.0, 1.0, 1.0, 0.5, 0.5, 0.5])
     nodes = (Input("input", (6,), "spikes"), Dense("fc", weights), Neurons("n", (6,), model))
@@ -120,13 +122,13 @@ def test_a_state_that_is_carried_but_never_matters_is_fitted_to_nothing():
     fit = fit_states(chip, data)
     assert spikes(chip, data)["n"].any()
     v = next(s for s in fit.memory.layers[0].states if s.name == "v")
-    assert v.proved > 0
-    assert v.measured > 0
+    assert (v.proved or 0) > 0
+    assert (v.measured or 0) > 0
     assert (v.fitted, v.dropped) == (0, 0)
     assert fit.elisions[0].differing == 0
 
 
-def test_measured_widths_hold_every_value_and_are_tight(fitted):
+def test_measured_widths_hold_every_value_and_are_tight(fitted: Any) -> None:
     chip, data, fit = fitted
     states = oracle.run(chip, data, ("states",)).states
     for layer in fit.memory.layers:
@@ -136,7 +138,7 @@ def test_measured_widths_hold_every_value_and_are_tight(fitted):
                 assert 2 ** (s.measured - 2) <= top < 2 ** (s.measured - 1)
 
 
-def test_elision_is_measured_layer_by_layer(fitted):
+def test_elision_is_measured_layer_by_layer(fitted: Any) -> None:
     chip, data, fit = fitted
     assert [layer.elided for layer in fit.memory.layers] == [True, False, False]
     exact, slow, nearly = fit.elisions
@@ -151,7 +153,7 @@ def test_elision_is_measured_layer_by_layer(fitted):
 
 @settings(max_examples=8)
 @given(st.data())
-def test_fitted_widths_of_random_networks_keep_their_spikes(data: st.DataObject):
+def test_fitted_widths_of_random_networks_keep_their_spikes(data: st.DataObject) -> None:
     chip = data.draw(chip_networks(Limits(stock_only=True, max_neurons=8)))
     x = data.draw(inputs_for(chip))
     fit = fit_states(chip, x)
@@ -159,20 +161,20 @@ def test_fitted_widths_of_random_networks_keep_their_spikes(data: st.DataObject)
     assert [trial.differing for trial in fit.verified.values()] == [0, 0, 0]
 
 
-def test_measured_widths_hold_the_start():
+def test_measured_widths_hold_the_start() -> None:
     fit = fit_states(counter(dv=4000, start=-5000), np.ones((1, 5, 1), np.int8))
     v = next(s for s in fit.memory.layers[0].states if s.name == "v")
     assert v.measured == width(-5000, 0)
 
 
-def test_layers_can_be_elided_together():
+def test_layers_can_be_elided_together() -> None:
     chip, data = compiled(chain())
     together = fit_states(chip, data, elide=("n0", "n2")).elisions[-1]
     assert together.layers == ("n0", "n2")
     assert together.bits == 6 * 48
 
 
-def test_a_membrane_that_is_read_counts_as_a_spike_does():
+def test_a_membrane_that_is_read_counts_as_a_spike_does() -> None:
     chip, data = compiled(chain(kind="last_membrane"))
     fit = fit_states(chip, data)
     assert fit.verified["fitted"].differing == 0
@@ -181,7 +183,7 @@ def test_a_membrane_that_is_read_counts_as_a_spike_does():
     assert fit.elisions[2].differing == np.count_nonzero(full != oracle.run(_without(chip, "n2"), data).outputs) > 0
 
 
-def test_a_program_without_the_states_does_as_was_measured():
+def test_a_program_without_the_states_does_as_was_measured() -> None:
     inputs, _ = small_data()
     app = ranvier.compile(chain(), "loihi2", inputs)
     trial = fit_states(app.program.chip, inputs, elide=("n1", "n2")).elisions[-1]
@@ -194,19 +196,21 @@ def test_a_program_without_the_states_does_as_was_measured():
     assert all(layer.elided for layer in chip_states(shorter.program.chip).layers)
 
 
-def test_neurons_without_such_registers_are_cleared():
+def test_neurons_without_such_registers_are_cleared() -> None:
     model = AdaptiveLif(keep_membrane=HALF, keep_adaptation=HALF, adaptation=HALF)
     net = chain()
-    nodes = tuple(Neurons(n.name, n.shape, model) if n.name == "n1" else n for n in net.nodes)
+    nodes = tuple(replace(n, model=model) if isinstance(n, Neurons) and n.name == "n1" else n for n in net.nodes)
     chip, data = compiled(Network("adaptive", nodes, net.edges, net.readout))
     trial = fit_states(chip, data[:4]).elisions[1]
-    cleared = Narrow({"n1": {s.name: 0 for s in chip.by_name["n1"].program.states}})(chip)
+    cleared = Narrow({"n1": {s.name: 0 for s in next(p for p in chip.populations if p.name == "n1").program.states}})(
+        chip
+    )
     full, dropped = spikes(chip, data[:4]), spikes(cleared, data[:4])
     assert trial.differing == sum(np.count_nonzero(full[n] != dropped[n]) for n in ("n0", "n1", "n2")) > 0
     assert trial.bits == 2 * 6 * 48
 
 
-def test_accuracy_with_labels():
+def test_accuracy_with_labels() -> None:
     inputs, labels = small_data()
     chip = ranvier.compile(small_network(), "loihi2", inputs).program.chip
     fit = fit_states(chip, inputs, labels)
@@ -217,7 +221,7 @@ def test_accuracy_with_labels():
         fit_states(chip, inputs, labels + CLASSES)
 
 
-def test_unknown_layers_and_wrong_data_are_refused():
+def test_unknown_layers_and_wrong_data_are_refused() -> None:
     inputs, _ = small_data()
     chip = ranvier.compile(small_network(), "loihi2", inputs).program.chip
     with pytest.raises(RanvierError, match="RV850") as refused:
@@ -229,7 +233,7 @@ def test_unknown_layers_and_wrong_data_are_refused():
         fit_states(chip, inputs[:0])
 
 
-def test_a_published_network_keeps_its_spikes_with_smaller_states():
+def test_a_published_network_keeps_its_spikes_with_smaller_states() -> None:
     case = braille("bias, reset to zero")
     chip = ranvier.compile(case.network, "loihi2", case.calibration).program.chip
     fit = fit_states(chip, case.inputs[:64], case.labels[:64])

@@ -6,7 +6,7 @@ from support.commands import Run
 
 
 @pytest.mark.usefixtures("files")
-def test_states_with_data(run: Run):
+def test_states_with_data(run: Run) -> None:
     answer = run("states", "net.rnv", "data.npz")
     assert answer.code == 0
     for text in ("register", "proved", "fitted", "state memory", "0 of", "without states between steps", "accuracy"):
@@ -21,7 +21,7 @@ def test_states_with_data(run: Run):
 
 
 @pytest.mark.usefixtures("files")
-def test_states_without_data_shows_the_proof(run: Run):
+def test_states_without_data_shows_the_proof(run: Run) -> None:
     found = run("states", "net.rnv", "--json").json["states"]
     assert found["kib"]["proved"] is not None
     assert found["kib"]["fitted"] is None
@@ -30,7 +30,7 @@ def test_states_without_data_shows_the_proof(run: Run):
 
 
 @pytest.mark.usefixtures("files")
-def test_a_program_without_states_is_written(run: Run):
+def test_a_program_without_states_is_written(run: Run) -> None:
     assert "wrote small.rnv" in run("states", "net.rnv", "--elide", "out", "-o", "small.rnv").out
     (layer,) = run("states", "small.rnv", "--json").json["states"]["layers"]
     assert layer["elided"] is True
@@ -38,5 +38,5 @@ def test_a_program_without_states_is_written(run: Run):
 
 
 @pytest.mark.usefixtures("files")
-def test_an_unknown_layer_is_refused(run: Run):
+def test_an_unknown_layer_is_refused(run: Run) -> None:
     assert run("states", "net.rnv", "data.npz", "--elide", "hidden", "--json").codes == ["RV850"]

@@ -17,7 +17,7 @@ CHOICES = st.tuples(st.booleans(), st.sampled_from(["nearest", "output"]), st.bo
 def test_provenance_gives_the_options_back(
     input_bits: int, bits: int, layers: dict[str, int], choices: tuple[bool | str, ...]
 ) -> None:
-    options = Options(input_bits, bits, tuple(layers.items()), *choices)  # type: ignore[arg-type]
+    options = Options(input_bits, bits, tuple(layers.items()), *choices)
     assert options_from(options.provenance()) == options
 
 
@@ -43,7 +43,7 @@ def test_layers_have_their_own_width() -> None:
 )
 def test_what_means_nothing_is_refused(given: dict[str, object], code: str) -> None:
     with pytest.raises(RanvierError, match=code):
-        Options(**given)  # type: ignore[arg-type]
+        Options(**given)
 
 
 def test_widths_of_layers_as_they_are_typed() -> None:

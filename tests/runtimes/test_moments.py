@@ -21,7 +21,7 @@ LOIHI2 = load_target("loihi2")
 def chained(reset: str = "subtract") -> Network:
     """Two dense layers of leaky neurons."""
     rng = np.random.default_rng(1)
-    model = Lif(keep_membrane=0.9, threshold=1.0, reset=reset)  # type: ignore[arg-type]
+    model = Lif(keep_membrane=0.9, threshold=1.0, reset=reset)
     nodes = (
         Input("input", (12,), "spikes"), Dense("a", rng.normal(0.1, 0.4, (10, 12))), Neurons("h", (10,), model),
         Dense("b", rng.normal(0.1, 0.5, (4, 10))), Neurons("out", (4,), model),
@@ -68,7 +68,7 @@ def test_a_sender_that_lost_half_its_spikes_asks_for_twice_the_weight() -> None:
     full = (rng.random((6, 200, 10)) < 0.5).astype(np.float32)
     sent = {"input": np.zeros((6, 200, 12), np.float32), "h": 2 * full, "out": np.zeros((6, 200, 4), np.float32)}
     found = moments(network, sent, {"h": full})["b"]
-    weights = network.by_name["b"].weight  # type: ignore[union-attr]
+    weights = network.by_name["b"].weight
     np.testing.assert_allclose(found.align(weights), 2 * weights, rtol=0.2, atol=0.1)
     np.testing.assert_allclose(found.wanted_mean, 2 * found.mean, rtol=2e-3)
 
@@ -76,7 +76,7 @@ def test_a_sender_that_lost_half_its_spikes_asks_for_twice_the_weight() -> None:
 @pytest.mark.parametrize("kind", ["spike_count", "first_spike", "last_membrane", "max_membrane", "sum_membrane"])
 def test_the_distance_is_zero_only_for_the_same_answers(kind: str) -> None:
     answers = (np.random.default_rng(6).random((5, 20, 3)) < 0.3).astype(float)
-    readout = Readout("n", kind)  # type: ignore[arg-type]
+    readout = Readout("n", kind)
     assert distance(readout, answers, answers) == 0
     assert distance(readout, answers, np.roll(answers, 1, axis=2)) > 0
 
@@ -86,7 +86,7 @@ def test_fitting_is_nearer_to_the_float_network_than_plain_rounding() -> None:
     measured = measure(network, inputs)
     far = {}
     for rounding in ("nearest", "output"):
-        chip = fit(network, LOIHI2, measured, Options(weight_bits=3, rounding=rounding))  # type: ignore[arg-type]
+        chip = fit(network, LOIHI2, measured, Options(weight_bits=3, rounding=rounding))
         far[rounding] = distance(network.readout, measured.outputs, simulator.run(chip, inputs).outputs)
     assert far["output"] < far["nearest"]
 
@@ -140,7 +140,8 @@ def test_joint_moments_hold_those_of_every_synapse() -> None:
     sent = {"input": (rng.random((4, 60, 5)) < 0.4).astype(np.float32)}
     sent["h"] = (rng.random((4, 60, 3)) < 0.2).astype(np.float32)
     margins = {"h": rng.normal(size=(4, 60, 3)).astype(np.float16)}
-    joint, each = (f(network, sent, {}, margins, 1.0) for f in (joint_moments, moments))
+    joint = joint_moments(network, sent, {}, margins, 1.0)
+    each = moments(network, sent, {}, margins, 1.0)
     order = [edge.source for edge in network.into["h"]]
     first = each[order[0]].second
     np.testing.assert_allclose(joint["h"][:, : first.shape[1], : first.shape[1]], first, rtol=1e-5)

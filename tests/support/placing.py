@@ -1,6 +1,6 @@
 """Slow, independent accounts of messages between cores, and best placements of a few cores, for tests of the mapper."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import permutations
 
@@ -24,7 +24,8 @@ def home_table(chip: ChipNetwork, pieces: Sequence[Piece]) -> dict[str, list[int
 
 def messages_between(chip: ChipNetwork, pieces: Sequence[Piece], rates: Mapping[str, float]) -> dict[Pair, float]:
     """Messages per step from core to core, neuron by neuron."""
-    homes, found = home_table(chip, pieces), Counter[Pair]()
+    homes = home_table(chip, pieces)
+    found: dict[Pair, float] = defaultdict(float)
     for connection in chip.connections:
         if connection.source not in homes:
             continue

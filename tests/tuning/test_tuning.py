@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,12 +33,18 @@ def test_the_chosen_point_keeps_the_budget_and_beats_no_better_one(found: tuning
     assert len(found.tried) > 3
 
 
+def worth(metrics: Metrics) -> tuple[float, float, float]:
+    """What more is better of."""
+    assert metrics.memory is not None
+    assert metrics.energy is not None
+    return metrics.accuracy, -metrics.memory, -metrics.energy
+
+
 def test_no_point_of_the_front_is_beaten(found: tuning.Tuned) -> None:
     for a in found.pareto:
         for b in found.tried:
             if b.metrics.steps <= 8:
-                better = (b.metrics.accuracy, -b.metrics.memory, -b.metrics.energy)
-                own = (a.metrics.accuracy, -a.metrics.memory, -a.metrics.energy)
+                better, own = worth(b.metrics), worth(a.metrics)
                 assert better == own or not all(x >= y for x, y in zip(better, own, strict=True))
 
 
@@ -130,7 +137,7 @@ def test_budgets_that_mean_nothing(text: str) -> None:
         ({"workers": 2}, "RV885"),
     ],
 )
-def test_studies_that_cannot_be_opened(keywords: dict[str, object], code: str) -> None:
+def test_studies_that_cannot_be_opened(keywords: dict[str, Any], code: str) -> None:
     with pytest.raises(RanvierError) as refused:
         tune(small_network(), "loihi2", *small_data(8), trials=2, **keywords)
     assert refused.value.diagnostics[0].code == code

@@ -13,6 +13,7 @@ from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.ir.linear import Conv, Dense
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
 from ranvier.compiler.ir.neurons import Lif, SigmaDelta
+from ranvier.compiler.ir.weight_levels import weight_levels
 from ranvier.compiler.options import Options
 from ranvier.compiler.passes.arrivals import arrival
 from ranvier.compiler.passes.calibrate import Calibrate
@@ -21,7 +22,6 @@ from ranvier.compiler.passes.equalize import Equalize
 from ranvier.compiler.passes.per_channel import channel_gains, rescaled
 from ranvier.compiler.passes.quantize import Quantize
 from ranvier.compiler.passes.scales import ScaleSearch
-from ranvier.compiler.ir.weight_levels import weight_levels
 from ranvier.compiler.pipeline import build, lower, prepare
 from ranvier.runtimes import oracle, reference, simulator
 from ranvier.runtimes.observe import calibrate, measure
@@ -85,13 +85,13 @@ def test_layers_of_k_bits_use_at_most_two_to_the_k_levels(network: Network, seed
 def test_no_weight_is_further_off_than_recorded(network: Network, seed: int, bits: int, rounding: str) -> None:
     inputs = dyadic_inputs(network, seed)
     assume(np.abs(inputs).max() > 0)
-    prepared, options = prepare(network), Options(weight_bits=bits, rounding=rounding)  # type: ignore[arg-type]
+    prepared, options = prepare(network), Options(weight_bits=bits, rounding=rounding)
     known = calibrate(prepared, inputs)
     quantized = Quantize(LOIHI2, options, known.moments)(Calibrate(known.observed)(prepared))
     chip = lower(prepared, LOIHI2, known, options)
     recorded = {r.place: r.worst for r in chip.roundings if r.parameter == "weight"}
     for c in chip.connections:
-        wanted = arrival(quantized, prepared.by_name[c.name], 8, {}).source  # type: ignore[arg-type]
+        wanted = arrival(quantized, prepared.by_name[c.name], 8, {}).source
         got = (c.synapse.data if c.synapse.kind == "sparse" else c.synapse.weight).reshape(wanted.shape)
         unit = 64 * 2.0**c.exponent / chip.by_name[c.target].scale
         assert np.abs(got * unit - wanted).max(initial=0.0) <= recorded[c.name] * (1 + 1e-9) + 1e-12
@@ -146,7 +146,7 @@ def test_channels_of_unlike_size_use_the_grid_alike_and_spike_as_before() -> Non
 def test_gains_leave_the_float_network_as_it_is() -> None:
     model = Lif(keep_current=0.5, keep_membrane=0.8, drive=0.02, current_drive=0.01, threshold=1.0, initial=0.1)
     network = prepare(spiking(np.random.default_rng(3).normal(size=(5, 9)), replace(model, reset="subtract")))
-    arrivals = [arrival(network, network.by_name["d"], 3, {})]  # type: ignore[arg-type]
+    arrivals = [arrival(network, network.by_name["d"], 3, {})]
     (population,) = network.populations
     scaling = ScaleSearch(population, tuple(arrivals), 2.0**16, 7).best()
     gains = channel_gains(network, population, arrivals, scaling, 2.0**20)
@@ -183,7 +183,7 @@ def test_bias_correction_takes_the_mean_back() -> None:
 def test_nothing_to_correct_leaves_the_neurons_alone() -> None:
     network = prepare(spiking(np.eye(3), Lif(keep_membrane=0.5)))
     (population,) = network.populations
-    a = arrival(network, network.by_name["d"], 8, {})  # type: ignore[arg-type]
+    a = arrival(network, network.by_name["d"], 8, {})
     scaling = ScaleSearch(population, (a,), 2.0**16, 7).best()
     integers = a.levels.nearest(a.weights * scaling.scale / (64 * 2.0 ** scaling.exponents[0]))
     assert correct_bias(population, [a], [integers], scaling) is population
@@ -206,7 +206,7 @@ def test_equalizing_balances_ranges_and_leaves_the_network_as_it_is() -> None:
     inputs = np.random.default_rng(7).normal(size=(2, 6, 2, 4, 4))
     before, after = (reference.run(n, inputs, ("membrane",)).membrane["out"] for n in (network, equalized))
     np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-9)
-    into, behind = equalized.by_name["c"].weight, equalized.by_name["d"].weight  # type: ignore[union-attr]
+    into, behind = equalized.by_name["c"].weight, equalized.by_name["d"].weight
     peaks = np.abs(into).reshape(3, -1).max(axis=1), np.abs(behind).reshape(4, 3, -1).max(axis=(0, 2))
     np.testing.assert_allclose(peaks[0] / peaks[1], (peaks[0] / peaks[1])[0])
     chip = lower(network, LOIHI2, measure(network, inputs).calibration(), Options(weight_bits=6, equalize=True))

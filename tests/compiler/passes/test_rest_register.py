@@ -85,7 +85,7 @@ def data() -> Array:
 def test_loihi1_takes_it_as_its_own(steps: int) -> None:
     app = ranvier.compile(resting(steps), "loihi1", data())
     hidden = app.program.chip.by_name["hidden"]
-    assert hidden.program.semantics == CUBA_REFRACTORY  # type: ignore[union-attr]
+    assert hidden.program.semantics == CUBA_REFRACTORY
     ours, theirs = (app.run(data(), ("spikes", "membrane"), runtime) for runtime in ("simulator", "oracle"))
     for layer, spikes in ours.spikes.items():
         np.testing.assert_array_equal(spikes, theirs.spikes[layer])

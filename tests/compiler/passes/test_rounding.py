@@ -25,7 +25,7 @@ def drawn(seed: int, inputs: int, groups: int = 1) -> tuple[np.ndarray, Moments]
 
 @pytest.mark.parametrize(("mode", "bits"), list(itertools.product(MODES, range(1, 9))))
 def test_k_bits_are_at_most_two_to_the_k_levels_on_the_chips_grid(mode: str, bits: int) -> None:
-    levels = weight_levels(bits, mode)  # type: ignore[arg-type]
+    levels = weight_levels(bits, mode)
     reached = np.unique(levels.nearest(np.linspace(-600, 600, 9001)))
     assert len(reached) == levels.count == 2**bits
     low, high = {"mixed": (-256, 254), "excitatory": (0, 255), "inhibitory": (-255, 0)}[mode]
@@ -41,7 +41,7 @@ def test_binary_and_ternary_weights() -> None:
 
 @given(seeds, st.sampled_from(MODES), st.integers(1, 8))
 def test_the_nearest_level_is_the_nearest(seed: int, mode: str, bits: int) -> None:
-    levels = weight_levels(bits, mode)  # type: ignore[arg-type]
+    levels = weight_levels(bits, mode)
     values = np.random.default_rng(seed).normal(0, 150, 50)
     every = levels.low + levels.step * np.arange(levels.count)
     best = np.abs(values[:, None] - every).min(axis=1)

@@ -65,7 +65,8 @@ def written(folder: Path, end: str, how: str, steps: int = STEPS) -> Path:
 def answer(network: Network, frames: np.ndarray, how: str) -> np.ndarray:
     x = frames.reshape(1, STEPS, INPUTS)
     membranes = reference.run(network, x, record=("membrane",)).membrane[network.readout.node][0]
-    return {"last": membranes[-1], "sum": membranes.sum(0), "mean": membranes.mean(0), "max": membranes.max(0)}[how]
+    found = {"last": membranes[-1], "sum": membranes.sum(0), "mean": membranes.mean(0), "max": membranes.max(0)}
+    return np.asarray(found[how])
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 snntorch = pytest.importorskip("snntorch")
 
-from torch import nn  # noqa: E402 - behind the checks
+import torch  # noqa: E402 - behind the checks
+from torch import nn  # noqa: E402
 
 from ranvier.compiler.diagnostics import RanvierError  # noqa: E402
 from ranvier.frontends.torch.load import load_torch  # noqa: E402

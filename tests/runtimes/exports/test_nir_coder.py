@@ -27,7 +27,7 @@ def coded() -> Network:
 
 @pytest.mark.parametrize("reader", sorted(READERS))
 def test_a_coder_is_kept_for_ranvier_and_noted_for_others(reader: str, tmp_path: Path) -> None:
-    notes = export_nir(coded(), tmp_path / "net.nir", reader=reader)  # type: ignore[arg-type]
+    notes = export_nir(coded(), tmp_path / "net.nir", reader=reader)
     assert [(n.code, n.place) for n in notes if "coder" in n.text] == [("RV687", "x")]
     assert "Rate stands in the metadata" in next(n.text for n in notes if n.place == "x")
     assert equal(load_nir(tmp_path / "net.nir"), coded())

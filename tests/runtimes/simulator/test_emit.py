@@ -12,7 +12,7 @@ from ranvier.compiler.ir.steps import OPS, StepProgram
 from ranvier.compiler.ir.trace import Trace
 from ranvier.runtimes.simulator.emit import lossy
 from ranvier.runtimes.simulator.lanes import FLOAT, INTEGER, static
-from ranvier.runtimes.simulator.machine import kernel
+from ranvier.runtimes.simulator.machine import fields, kernel
 from ranvier.runtimes.simulator.ranges import Traits
 
 SAMPLES, STEPS = 2, 7
@@ -66,7 +66,7 @@ def test_every_operation(domain: str, neurons: int) -> None:
     frame |= {"current": address(current), "params": address(params), "sent": address(sent), "fired": address(fired)}
     run, full = kernel(program, Traits()), {"membrane": address(membrane), "kept": address(kept)}
     full |= {"kept_stride": current.size, "lost": address(lost), "dirty": address(dirty)}
-    run({**frame, **full, "states": address(states)}, fully=True)
+    run(fields({**frame, **full, "states": address(states)}), fully=True)
     expected = [{"x": before[s, 0].copy(), "y": before[s, 1].copy()} for s in range(SAMPLES)]
     for sample in range(SAMPLES):
         for t in range(STEPS):
@@ -82,7 +82,7 @@ def test_every_operation(domain: str, neurons: int) -> None:
     np.testing.assert_array_equal(fired, np.count_nonzero(sent, axis=(0, 1)))
     np.testing.assert_array_equal(dirty, lost.any(axis=(1, 2)))
     again, seen = np.zeros_like(sent), np.zeros_like(dirty)
-    run({**frame, "states": address(before), "sent": address(again), "dirty": address(seen)})
+    run(fields({**frame, "states": address(before), "sent": address(again), "dirty": address(seen)}))
     np.testing.assert_array_equal(again, sent)
     np.testing.assert_array_equal(seen, dirty)
     np.testing.assert_array_equal(before, states)
@@ -101,7 +101,7 @@ def test_the_edges_of_registers(kind: str, constants: tuple[int, ...], bits: int
     sent, fired, dirty = np.zeros(values.size, np.int64), np.zeros(values.size, np.int64), np.zeros(1, np.int64)
     frame = {"first": 0, "last": 1, "samples": 1, "neurons": values.size, "steps": 1, "current": address(values)}
     frame |= {"sent": address(sent), "fired": address(fired), "dirty": address(dirty)}
-    kernel(program, Traits(bits))(frame)
+    kernel(program, Traits(bits))(fields(frame))
     np.testing.assert_array_equal(sent, step(program, {}, {}, values.astype(np.int64)).spikes)
 
 
@@ -112,7 +112,7 @@ def test_no_memory_beside_the_neurons_is_touched() -> None:
     fired, dirty = np.full(19 + 64, 5, np.int64), np.zeros(SAMPLES, np.int64)
     frame = {"first": 0, "last": STEPS, "samples": SAMPLES, "neurons": 19, "steps": STEPS, "dirty": address(dirty)}
     frame |= {"current": address(current), "params": address(params), "fired": address(fired)}
-    kernel(program, Traits())({**frame, "states": address(states), "sent": address(sent)})
+    kernel(program, Traits())(fields({**frame, "states": address(states), "sent": address(sent)}))
     assert (sent[-64:] == 77).all()
     assert (fired[19:] == 5).all()
 

@@ -220,6 +220,18 @@ def test_convolutions_of_any_number_of_channels_and_pixels(channels: int, size: 
     agree(one_layer(synapse, (3, size, size), shape), spikes((2, 5, 3, size, size), rate))
 
 
+def test_single_steps_of_more_samples_than_are_listed_together() -> None:
+    weight, loop = (RNG.integers(-120, 128, (n, n)).astype(np.int32) for n in (70, 70))
+    connections = (
+        Connection("c", "in", "n", DenseSynapse(weight), 0, "mixed", 0),
+        Connection("r", "n", "n", DenseSynapse(loop), 24, "mixed", 1),
+    )
+    chip = ChipNetwork("net", "loihi2", (Port("in", (70,)),), (stock("n", (70,)),), connections, Readout("n"))
+    inputs = spikes((2 * kernels.ROWS + 5, 3, 70), 0.3)
+    inputs[: kernels.ROWS + 1] = 0
+    assert "r" in wrapped_places(agree(chip, inputs))
+
+
 def test_depthwise_convolution() -> None:
     weight = RNG.integers(-100, 101, (37, 1, 3, 3)).astype(np.int32)
     synapse = ConvSynapse(weight, (37, 6, 5), (37, 6, 5), (1, 1), ((1, 1), (1, 1)), (1, 1), 37)
