@@ -10,6 +10,7 @@ from ranvier.compiler.ir.arrays import Shape, size
 from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, ChipSynapse, Connection, ConvSynapse, DenseSynapse
 from ranvier.compiler.ir.linear import Conv, Dense, Sparse, Synapse
 from ranvier.runtimes.simulator.layouts import ConvForm, DenseForm, Rule, SparseForm
+from ranvier.runtimes.simulator.memory import aligned
 from ranvier.runtimes.simulator.vectors import BLOCK, WIDTH
 
 Values = NDArray[Any]
@@ -93,13 +94,11 @@ def _dense(weight: Values) -> Scatter:
     shift = _common_shift(weight) if whole else 0
     small = _small(weight >> shift) if whole else weight
     tiles = -(-weight.shape[0] // WIDTH)
-    padded = np.zeros((tiles * WIDTH, weight.shape[1]), small.dtype)
-    padded[: weight.shape[0]] = small
-    form = DenseForm(
-        np.array(padded.reshape(tiles, WIDTH, -1).transpose(0, 2, 1), order="C"),
-        shift,
-        _rows(small) if whole else 2**31,
-    )
+    padded = aligned((tiles, weight.shape[1], WIDTH), small.dtype)
+    for tile, columns in enumerate(padded):
+        rows = small[tile * WIDTH : (tile + 1) * WIDTH]
+        columns[:, : len(rows)] = rows.T
+    form = DenseForm(padded, shift, _rows(small) if whole else 2**31)
     return Scatter(form, np.count_nonzero(weight, axis=0), _peak(np.abs(_wide(weight)).sum(axis=1)))
 
 
@@ -136,36 +135,40 @@ def _conv(weight: Values, g: _Geometry) -> Scatter:
     outputs, per_group = weight.shape[0] // g.groups, weight.shape[1]
     grouped = weight.reshape(g.groups, outputs, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)
     kernels = np.array(_narrow(grouped.reshape(g.in_shape[0], *weight.shape[2:], outputs)), order="C")
-    padded = np.zeros((*kernels.shape[:3], -(-outputs // BLOCK) * BLOCK), kernels.dtype)
-    padded[..., :outputs] = kernels
-    down, across = _reach(g, 0, weight.shape[2]), _reach(g, 1, weight.shape[3])
+    channels, rows, columns, _ = kernels.shape
+    padded = aligned((channels, rows + 1, columns + 1, -(-outputs // BLOCK) * BLOCK), kernels.dtype)
+    padded[:, :rows, :columns, :outputs] = kernels
+    down, across = _reach(g, 0, rows), _reach(g, 1, columns)
     places = np.zeros((*g.in_shape, 4), np.int64)
     channel, places[..., 2], places[..., 3] = np.indices(g.in_shape)
     places[..., 0], places[..., 1] = channel * (padded[0].size), channel // per_group * outputs
     fan_out = np.einsum(
-        "cij,yi,xj->cyx", np.count_nonzero(kernels, axis=3), _met(down, weight.shape[2]), _met(across, weight.shape[3])
+        "cij,yi,xj->cyx", np.count_nonzero(kernels, axis=3), _met(down[0], rows), _met(across[0], columns)
     )
     peak = _peak(np.abs(_wide(weight)).reshape(weight.shape[0], -1).sum(axis=1))
-    taps = down[0], down[1] * padded[0, 0].size, down[2], across[0], across[1] * padded.shape[3], across[2]
+    taps = down[0] * padded[0, 0].size, down[1], across[0] * padded.shape[3], across[1]
     form = ConvForm(padded, places.reshape(-1, 4), *taps, (size(g.out_shape[1:]), g.out_shape[2]))
     return Scatter(form, fan_out.reshape(-1), peak)
 
 
-def _reach(g: _Geometry, axis: int, kernel: int) -> tuple[Values, Values, Values]:
-    """(start, tap, output): the kernel taps that bring each input position to an output position."""
+def _reach(g: _Geometry, axis: int, kernel: int) -> tuple[Values, Values]:
+    """(positions, taps) the kernel taps that bring each input position to an output position, and these positions.
+
+    Where a position has fewer than others, the rest is tap ``kernel``, which is none, to an output that it reaches.
+    """
     position, tap = np.mgrid[: g.in_shape[axis + 1], :kernel]
     shifted = position + g.padding[axis][0] - tap * g.dilation[axis]
     output = shifted // g.stride[axis]
     met = (shifted % g.stride[axis] == 0) & (output >= 0) & (output < g.out_shape[axis + 1])
-    start = np.concatenate([[0], np.cumsum(met.sum(axis=1))])
-    return start.astype(np.int64), tap[met].astype(np.int64), output[met].astype(np.int64)
+    order = np.argsort(~met, axis=1, kind="stable")[:, : met.sum(axis=1).max(initial=0)]
+    met, tap, output = (np.take_along_axis(values, order, axis=1) for values in (met, tap, output))
+    somewhere = np.where(met, output, 0).max(axis=1, initial=0, keepdims=True)
+    return np.where(met, tap, kernel).astype(np.int64), np.where(met, output, somewhere).astype(np.int64)
 
 
-def _met(reach: tuple[Values, Values, Values], kernel: int) -> Values:
-    """(positions, taps) 1 where an input position meets a kernel tap."""
-    start, tap, _ = reach
-    met = np.zeros((start.size - 1, kernel), np.int64)
-    met[np.repeat(np.arange(start.size - 1), np.diff(start)), tap] = 1
+def _met(taps: Values, kernel: int) -> Values:
+    """(positions, kernel) 1 where an input position meets a kernel tap."""
+    met: Values = (taps[:, :, None] == np.arange(kernel)).sum(axis=1)
     return met
 
 

@@ -1,14 +1,13 @@
 """Synapses, event-driven and compiled: for every nonzero sender its weights are scattered onto the targets.
 
-A ``deliver`` function serves one connection for a block of network steps and all samples of a piece of
-work. Arrays: ``sent`` (samples, steps, wires) int8 spikes or int64 values; ``current`` (samples,
-block, targets) int32, or int64 where several connections may add up to more. ``window`` is (first
-step, step after the last, delay, whether ``current`` holds nothing yet). ``rule`` is (safe, bits,
-exponent): ``bits`` of the accumulator, the weight exponent, and the largest ``|value sent|`` up to
-which nothing can wrap, as proved from the weights. Where a step keeps to it, 32-bit sums are exact;
-where not, the sum is made in 64 bits, wrapped, scaled and compared, and what changed is noted in
-``events[place]`` as (count, sample, step, neuron of the first). All functions that call each other stand in
-this file, as Numba's disk cache looks at the caller's alone; ``VECTORS`` stands for that of their instructions.
+A ``deliver`` function serves one connection for a block of network steps and all samples of a piece of work. Arrays:
+``sent`` (samples, steps, wires) int8 spikes or int64 values; ``current`` (samples, block, targets) int32, or int64
+where several connections may add up to more. ``window`` is (first step, step after the last, delay, whether ``current``
+holds nothing yet). ``rule`` is (safe, bits, exponent): ``bits`` of the accumulator, the weight exponent, and the
+largest ``|value sent|`` up to which nothing can wrap, as proved from the weights. Where a step keeps to it, 32-bit sums
+are exact; where not, the sum is made in 64 bits, wrapped, scaled and compared, and what changed is noted in
+``events[place]`` as (count, sample, step, neuron of the first). All functions that call each other stand in this file,
+as Numba's disk cache looks at the caller's alone; ``VECTORS`` stands for that of their instructions.
 """
 
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from ranvier.runtimes.simulator.compiled import compiled
 from ranvier.runtimes.simulator.layouts import ConvForm, DenseForm, Ints, Place, Rule, SparseForm, Values, Window
+from ranvier.runtimes.simulator.memory import LINE
 from ranvier.runtimes.simulator.vectors import (
     BLOCK,
     SPAN,
@@ -31,7 +31,8 @@ from ranvier.runtimes.simulator.vectors import (
 )
 
 VECTORS = "bf78923a6386d050"  # the digest of vectors.py
-NOTHING, ONES, VALUES, BEYOND = range(4)  # what a step brings: no sender, only ones, values, sums that may wrap
+NOTHING, ONES, VALUES, BEYOND = range(4)  # what a row brings: no sender, only ones, values, sums that may wrap
+ROWS = 64  # dense rows listed together: enough to make up for the work around them, few enough for the caches
 
 
 @compiled
@@ -61,14 +62,6 @@ def extremes(values: Values) -> tuple[Any, Any]:
 
 
 @compiled
-def gather(row: Values, senders: Ints, values: Values) -> tuple[int, Any, Any]:
-    """Indices and values of the nonzero entries of ``row``: their number, the lowest and the highest value."""
-    count = listed(row, senders, values, 0)
-    low, high = extremes(values[: max(count, 1)])
-    return count, low, high
-
-
-@compiled
 def note(events: Ints, place: Place, neuron: int) -> None:
     """Count an overflow at ``place`` and keep the first by sample, step and neuron."""
     where, sample, step = place
@@ -81,15 +74,9 @@ def note(events: Ints, place: Place, neuron: int) -> None:
 @compiled
 def add_scaled(total: Values, exponent: int, current: Values) -> None:
     """``current += total * 2**exponent`` (floor) where nothing can wrap."""
-    if exponent == 0:
-        for target in range(total.size):
-            current[target] += total[target]
-    elif exponent > 0:
-        for target in range(total.size):
-            current[target] += total[target] << exponent
-    else:
-        for target in range(total.size):
-            current[target] += total[target] >> -exponent
+    up, down = max(exponent, 0), max(-exponent, 0)
+    for target in range(total.size):
+        current[target] += shifted(total[target], up, down)
 
 
 @compiled
@@ -113,35 +100,42 @@ def add_wrapped(total: Ints, rule: Rule, current: Values, events: Ints, place: P
 
 
 @compiled
-def list_steps(sent: Values, safe: float, senders: Ints, values: Values, starts: Ints, kinds: Ints) -> None:
-    """The nonzero entries of each row of ``sent`` (steps, wires), one after the other, and what each row brings.
+def list_rows(sent: Values, safe: float, senders: Ints, values: Values, starts: Ints, kinds: Ints) -> None:
+    """The nonzero entries of each row of ``sent`` (samples, steps, wires), one after the other, and what each brings.
 
-    Row k has those from ``starts[k]`` to ``starts[k + 1]``.
+    Row k has those from ``starts[k]`` to ``starts[k + 1]``. Bytes are spikes.
     """
-    starts[0] = 0
-    for k in range(sent.shape[0]):
-        starts[k + 1] = listed(sent[k], senders, values, starts[k])
-        kinds[k] = NOTHING
-        if starts[k + 1] > starts[k]:
-            low, high = extremes(values[starts[k] : starts[k + 1]])
-            kinds[k] = ONES if low == 1 and high == 1 else VALUES
-            kinds[k] = BEYOND if max(high, -low) > safe else kinds[k]
+    starts[0] = k = 0
+    for sample in range(sent.shape[0]):
+        for step in range(sent.shape[1]):
+            starts[k + 1] = end = listed(sent[sample, step], senders, values, starts[k])
+            kinds[k] = NOTHING
+            if end > starts[k] and sent.itemsize == 1:
+                kinds[k] = ONES if safe >= 1 else BEYOND
+            elif end > starts[k]:
+                low, high = extremes(values[starts[k] : end])
+                kinds[k] = ONES if low == 1 and high == 1 else VALUES
+                kinds[k] = BEYOND if max(high, -low) > safe else kinds[k]
+            k += 1
 
 
 @compiled
 def sum_tile(
     weight: Values, most: int, kinds: Ints, senders: Ints, values: Values, starts: Ints, shift: int, out: Values
 ) -> None:
-    """``out[k] += (sum of value * weight) << shift`` over the senders of each step k, for one tile of ``weight``.
+    """``out[k] += (sum of value * weight) << shift`` over the senders of each row k, for one tile of ``weight``.
 
-    Ones are summed in the narrow type, ``most`` at a time.
+    ``out`` is (samples, steps, WIDTH). Ones are summed in the narrow type, ``most`` at a time.
     """
-    for k in range(out.shape[0]):
-        if kinds[k] == ONES:
-            for start in range(starts[k], starts[k + 1], most):
-                add_rows(weight, senders, start, min(start + most, starts[k + 1]), shift, out[k])
-        elif kinds[k] == VALUES:
-            add_rows_times(weight, senders, starts[k], starts[k + 1], shift, out[k], values)
+    steps = out.shape[1]
+    for sample in range(out.shape[0]):
+        for step in range(steps):
+            k = sample * steps + step
+            if kinds[k] == ONES:
+                for start in range(starts[k], starts[k + 1], most):
+                    add_rows(weight, senders, start, min(start + most, starts[k + 1]), shift, out[sample, step])
+            elif kinds[k] == VALUES:
+                add_rows_times(weight, senders, starts[k], starts[k + 1], shift, out[sample, step], values)
 
 
 @compiled
@@ -170,18 +164,18 @@ def scatter_conv(form: ConvForm, senders: Ints, values: Values, total: Values, t
 
     Channels come last, so that they are added many at a time; ``touched`` marks the blocks of pixels reached.
     """
-    weight, places, down_start, down_tap, down_out, across_start, across_tap, across_out, shape = form
+    weight, places, down_tap, down_out, across_tap, across_out, shape = form
     out_width, stride, padded = shape[1], total.shape[1], weight.shape[3]
     for k in range(senders.size):
         sender, value = senders[k], values[k]
         kernel, low, y, x = places[sender, 0], places[sender, 1], places[sender, 2], places[sender, 3]
-        for i in range(down_start[y], down_start[y + 1]):
-            for j in range(across_start[x], across_start[x + 1]):
-                pixel = down_out[i] * out_width + across_out[j]
+        for i in range(down_tap.shape[1]):
+            down, line = kernel + down_tap[y, i], down_out[y, i] * out_width
+            for j in range(across_tap.shape[1]):
+                pixel, start = line + across_out[x, j], down + across_tap[x, j]
                 touched[pixel // BLOCK] = 1
-                start, to = kernel + down_tap[i] + across_tap[j], pixel * stride + low
                 for out in range(0, padded, BLOCK):
-                    add_line(weight, start + out, value, total, to + out)
+                    add_line(weight, start + out, value, total, pixel * stride + low + out)
 
 
 @compiled
@@ -230,33 +224,37 @@ def place_wrapped(
 def deliver_dense(
     sent: Values, window: Window, form: DenseForm, rule: Rule, current: Values, events: Ints, place: int
 ) -> None:
-    """Dense weights, tile by tile over the steps of the block; the usual case is a plain sum of narrow rows."""
+    """Dense weights, tile by tile over many rows (a sample's step); the usual case is a plain sum of narrow rows."""
     first, last, delay, fresh = window
     safe, _, exponent = rule
     begin, targets = min(max(first, delay), last), current.shape[2]
-    room = (last - begin) * sent.shape[2] + 1
+    steps, together = last - begin, min(max(1, ROWS // (last - first)), sent.shape[0])
+    room = together * steps * sent.shape[2] + 1
     senders, values = np.empty(room, np.uint32), np.empty(room, np.int64)
-    starts, kinds = np.empty(last - begin + 1, np.int64), np.empty(last - begin, np.int64)
-    narrow, wide = np.empty((last - begin, WIDTH), np.int32), np.empty(form.tiles.shape[0] * WIDTH, np.int64)
-    for sample in range(sent.shape[0]):
+    starts, kinds = np.empty(together * steps + 1, np.int64), np.empty(together * steps, np.int64)
+    narrow, wide = np.empty((together, steps, WIDTH), np.int32), np.empty(form.tiles.shape[0] * WIDTH, np.int64)
+    for low in range(0, sent.shape[0], together):
+        samples = min(together, sent.shape[0] - low)
         if fresh:
-            current[sample] = 0
-        list_steps(sent[sample, begin - delay : last - delay], safe, senders, values, starts, kinds)
-        rows = current[sample, begin - first :]
-        for tile in range(form.tiles.shape[0]):
-            weight, out = form.tiles[tile], rows[:, tile * WIDTH : (tile + 1) * WIDTH]
-            if out.shape[1] == WIDTH and exponent >= 0:
+            current[low : low + samples] = 0
+        list_rows(sent[low : low + samples, begin - delay : last - delay], safe, senders, values, starts, kinds)
+        rows = current[low : low + samples, begin - first :]
+        for tile, weight in enumerate(form.tiles):
+            out = rows[:, :, tile * WIDTH : (tile + 1) * WIDTH]
+            if out.shape[2] == WIDTH and exponent >= 0:
                 sum_tile(weight, form.rows, kinds, senders, values, starts, form.shift + exponent, out)
                 continue
-            narrow[:] = 0
-            sum_tile(weight, form.rows, kinds, senders, values, starts, form.shift, narrow)
-            for k in range(last - begin):
-                add_scaled(narrow[k, : out.shape[1]], exponent, out[k])
-        for k in range(last - begin):
+            narrow[:samples] = 0
+            sum_tile(weight, form.rows, kinds, senders, values, starts, form.shift, narrow[:samples])
+            for k in range(samples * steps):
+                if kinds[k] != NOTHING:
+                    add_scaled(narrow[k // steps, k % steps, : out.shape[2]], exponent, out[k // steps, k % steps])
+        for k in range(samples * steps):
             if kinds[k] == BEYOND:
                 wide[:] = 0
                 scatter_dense(form, senders[starts[k] : starts[k + 1]], values[starts[k] : starts[k + 1]], wide)
-                add_wrapped(wide[:targets], rule, rows[k], events, (place, sample, begin + k), 1, 0)
+                where = place, low + k // steps, begin + k % steps
+                add_wrapped(wide[:targets], rule, rows[k // steps, k % steps], events, where, 1, 0)
 
 
 @compiled
@@ -275,7 +273,8 @@ def deliver_sparse(
                 row[:] = 0
             if step < delay:
                 continue
-            count, low, high = gather(sent[sample, step - delay], senders, values)
+            count = listed(sent[sample, step - delay], senders, values, 0)
+            low, high = extremes(values[: max(count, 1)])
             if count > 0 and max(high, -low) > safe:
                 wide[:] = 0
                 scatter_sparse(form, senders[:count], values, 0, wide)
@@ -299,7 +298,9 @@ def deliver_conv(
     pixels = form.shape[0]
     blocks, room = -(-pixels // BLOCK), current.shape[2] // pixels + BLOCK
     touched = np.zeros(blocks, np.int8)
-    narrow, wide = np.zeros((blocks * BLOCK, room), np.int32), np.zeros((blocks * BLOCK, room), np.int64)
+    memory, wide = np.zeros((blocks * BLOCK + 1) * room, np.int32), np.zeros((blocks * BLOCK, room), np.int64)
+    start = (-memory.ctypes.data % LINE) // 4
+    narrow = memory[start : start + blocks * BLOCK * room].reshape((blocks * BLOCK, room))
     for sample in range(sent.shape[0]):
         for step in range(first, last):
             row = current[sample, step - first]
@@ -307,7 +308,8 @@ def deliver_conv(
                 row[:] = 0
             if step < delay:
                 continue
-            count, low, high = gather(sent[sample, step - delay], senders, values)
+            count = listed(sent[sample, step - delay], senders, values, 0)
+            low, high = extremes(values[: max(count, 1)])
             if count == 0 or max(high, -low) <= safe:
                 scatter_conv(form, senders[:count], values, narrow, touched)
                 place_sums(narrow, touched, exponent, pixels, row)
@@ -321,22 +323,21 @@ def deliver_dense_float(sent: Values, window: Window, form: DenseForm, current: 
     """Dense float64 weights."""
     first, last, delay, fresh = window
     begin = min(max(first, delay), last)
-    room = (last - begin) * sent.shape[2] + 1
+    steps, room = last - begin, (last - begin) * sent.shape[2] + 1
     senders, values = np.empty(room, np.uint32), np.empty(room, np.float64)
-    starts, kinds = np.empty(last - begin + 1, np.int64), np.empty(last - begin, np.int64)
-    total = np.empty((last - begin, WIDTH), np.float64)
+    starts, kinds = np.empty(steps + 1, np.int64), np.empty(steps, np.int64)
+    total = np.empty((1, steps, WIDTH), np.float64)
     for sample in range(sent.shape[0]):
         if fresh:
             current[sample] = 0
-        list_steps(sent[sample, begin - delay : last - delay], np.inf, senders, values, starts, kinds)
-        rows = current[sample, begin - first :]
+        list_rows(sent[sample : sample + 1, begin - delay : last - delay], np.inf, senders, values, starts, kinds)
         for tile in range(form.tiles.shape[0]):
-            out = rows[:, tile * WIDTH : (tile + 1) * WIDTH]
+            out = current[sample, begin - first :, tile * WIDTH : (tile + 1) * WIDTH]
             total[:] = 0
             sum_tile(form.tiles[tile], form.rows, kinds, senders, values, starts, 0, total)
-            for k in range(last - begin):
+            for k in range(steps):
                 for target in range(out.shape[1]):
-                    out[k, target] += total[k, target]
+                    out[k, target] += total[0, k, target]
 
 
 @compiled
@@ -351,7 +352,7 @@ def deliver_sparse_float(sent: Values, window: Window, form: SparseForm, current
                 row[:] = 0
             if step < delay:
                 continue
-            count, _, _ = gather(sent[sample, step - delay], senders, values)
+            count = listed(sent[sample, step - delay], senders, values, 0)
             scatter_sparse(form, senders[:count], values, 0, row)
 
 
@@ -369,7 +370,7 @@ def deliver_conv_float(sent: Values, window: Window, form: ConvForm, current: Va
             if fresh:
                 row[:] = 0
             if step >= delay:
-                count, _, _ = gather(sent[sample, step - delay], senders, values)
+                count = listed(sent[sample, step - delay], senders, values, 0)
                 scatter_conv(form, senders[:count], values, total, touched)
                 place_sums(total, touched, 0, pixels, row)
 

@@ -33,21 +33,20 @@ class SparseForm(NamedTuple):
 
 
 class ConvForm(NamedTuple):
-    """``weight`` (in channels, kernel h, kernel w, out channels / groups) and the reach of every position.
+    """``weight`` (in channels, kernel h + 1, kernel w + 1, out channels / groups) and the reach of every position.
 
-    The last axis of ``weight`` is filled up with 0 to a multiple of ``BLOCK``. Row s of ``places`` says of sender s
-    where the weights of its channel begin, which output channel is the first that it reaches, its row y and its
-    column x. A sender in row y meets output row ``down_out[i]`` through the kernel row that begins ``down_tap[i]``
-    weights on, for i in ``down_start[y]:down_start[y + 1]``; ``across`` likewise for columns. ``shape`` is (out
-    height * out width, out width).
+    The last axis of ``weight`` is filled up with 0 to a multiple of ``BLOCK``, and its last row and column are 0. Row
+    s of ``places`` says of sender s where the weights of its channel begin, which output channel is the first that it
+    reaches, its row y and its column x. A sender in row y meets output row ``down_out[y, i]`` through the kernel row
+    that begins ``down_tap[y, i]`` weights on; ``across`` likewise for columns. Every position has as many taps as
+    the one with the most, so that no branch depends on where a sender is: those missing lead through the zeros.
+    ``shape`` is (out height * out width, out width).
     """
 
     weight: Values
     places: Values
-    down_start: Ints
     down_tap: Ints
     down_out: Ints
-    across_start: Ints
     across_tap: Ints
     across_out: Ints
     shape: tuple[int, int]

@@ -16,6 +16,7 @@ from ranvier.runtimes.simulator.emit import FRAME, module
 from ranvier.runtimes.simulator.ranges import Traits
 
 Frame = Mapping[str, int]
+Fields = ctypes.Array[ctypes.c_int64]
 WIDEST = (("avx512f", 512), ("avx2", 256))
 
 
@@ -26,10 +27,14 @@ class Kernel:
         made = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self.owner, self._plain, self._fully = owner, made(plain), made(fully)
 
-    def __call__(self, frame: Frame, *, fully: bool = False) -> None:
-        """Run a block of steps, with the fields of ``emit.FRAME``; other threads run meanwhile."""
-        fields = (ctypes.c_int64 * len(FRAME))(*(frame.get(name, 0) for name in FRAME))
-        (self._fully if fully else self._plain)(fields)
+    def __call__(self, frame: Fields, *, fully: bool = False) -> None:
+        """Run a block of steps; other threads run meanwhile."""
+        (self._fully if fully else self._plain)(frame)
+
+
+def fields(frame: Frame) -> Fields:
+    """``frame`` as a kernel takes it: 64-bit fields in the order of ``emit.FRAME``, 0 where none is given."""
+    return (ctypes.c_int64 * len(FRAME))(*(frame.get(name, 0) for name in FRAME))
 
 
 @cache

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,20 @@ class Plan:
 
 
 def lower(network: ChipNetwork | Network) -> Plan:
-    """The plan of ``network``; raises ``RanvierError`` for a float network that has not been folded."""
+    """The plan of ``network``; raises ``RanvierError`` for a float network that has not been folded.
+
+    Networks are frozen, so a plan is made once and kept for as long as its network is.
+    """
+    plan = _plans.get(network)
+    if plan is None:
+        plan = _plans[network] = _lowered(network)
+    return plan
+
+
+_plans: WeakKeyDictionary[ChipNetwork | Network, Plan] = WeakKeyDictionary()
+
+
+def _lowered(network: ChipNetwork | Network) -> Plan:
     if isinstance(network, ChipNetwork):
         links = tuple(_chip_links(network))
         most = {p.name: _most(network, p.name, links) for p in network.populations}
