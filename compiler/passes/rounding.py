@@ -18,6 +18,7 @@ from ranvier.compiler.ir.moments import Moments
 from ranvier.compiler.ir.weight_levels import WeightLevels
 
 DAMPING = 1e-3
+FLOOR = 1e-6
 SWEEPS = 6
 
 
@@ -88,7 +89,7 @@ def _carry_errors(wanted: FloatArray, levels: Sequence[WeightLevels], second: Fl
     order = np.argsort(-active, axis=1, kind="stable")
     damped = second + np.eye(size) * (DAMPING * active.mean(axis=1)[:, None, None] + 1e-12)
     ordered = np.take_along_axis(np.take_along_axis(damped, order[:, :, None], 1), order[:, None, :], 2)
-    lower = np.linalg.cholesky(np.linalg.inv(ordered))
+    lower = _inverse_root(ordered)
     rest = np.take_along_axis(wanted, order[:, None, :], 2)
     rounded, distinct = np.empty_like(rest), levels if len(set(levels)) > 1 else levels[:1]
     for column in range(size):
@@ -96,6 +97,21 @@ def _carry_errors(wanted: FloatArray, levels: Sequence[WeightLevels], second: Fl
         error = (rest[..., column] - rounded[..., column]) / lower[:, column, column, None]
         rest[..., column + 1 :] -= error[..., None] * lower[:, None, column + 1 :, column]
     return np.take_along_axis(rounded, np.argsort(order, axis=1)[:, None, :], 2)
+
+
+def _inverse_root(second: FloatArray) -> FloatArray:
+    """Lower triangular L with ``L L' = inverse of second``, for (groups, n, n).
+
+    Moments that are joint over several senders, or less their mean, may miss being positive by rounding: then
+    eigenvalues are raised to ``FLOOR`` of the largest.
+    """
+    try:
+        return np.asarray(np.linalg.cholesky(np.linalg.inv(second)))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(0.5 * (second + second.transpose(0, 2, 1)))
+        raised = np.maximum(values, FLOOR * np.abs(values).max(axis=1, keepdims=True) + 1e-300)
+        inverse = (vectors / raised[:, None, :]) @ vectors.transpose(0, 2, 1)
+        return np.asarray(np.linalg.cholesky(0.5 * (inverse + inverse.transpose(0, 2, 1))))
 
 
 def _nearest(values: FloatArray, levels: Sequence[WeightLevels], which: NDArray[np.int64]) -> FloatArray:
