@@ -9,7 +9,7 @@ from rich.text import Text
 from typer import Option
 
 from ranvier import api
-from ranvier.cli.options import TARGET, CoderOptions, DataOptions, ModelName, ModelOptions, TargetName
+from ranvier.cli.options import TARGET, CoderOptions, DataOptions, ModelName, ModelOptions, ProgramResult, TargetName
 from ranvier.cli.output import Answer, Output
 from ranvier.cli.sources import read_data, read_encoder, read_model
 from ranvier.cli.tables import report_tables
@@ -66,9 +66,7 @@ class Fitting:
 class Products:
     """What is written."""
 
-    result: Annotated[
-        Path | None, Option("--output", "-o", help="The program file; by default the model's name with .rnv.")
-    ] = None
+    result: ProgramResult = None
     lava: Annotated[Path | None, Option("--lava", help="Also write a Lava project into this folder.")] = None
 
 

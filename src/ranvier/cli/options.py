@@ -33,6 +33,9 @@ DataFile = Annotated[
 CoderSteps = Annotated[
     int | None, Option("--steps", min=1, help="Steps for which a coder shows a sample.", rich_help_panel=CODING)
 ]
+ProgramResult = Annotated[
+    Path | None, Option("--output", "-o", help="The program file; by default the model's name with .rnv.")
+]
 TARGET = DEFAULT_TARGET
 
 

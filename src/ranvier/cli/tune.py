@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Option
 
-from ranvier.cli.options import TARGET, CoderOptions, DataOptions, ModelName, ModelOptions, TargetName
+from ranvier.cli.options import TARGET, CoderOptions, DataOptions, ModelName, ModelOptions, ProgramResult, TargetName
 from ranvier.cli.output import Answer, Output
 from ranvier.cli.sources import read_data, read_encoder, read_model
 from ranvier.cli.tables import percent
@@ -47,9 +47,7 @@ class SearchOptions:
 class Written:
     """What is written."""
 
-    result: Annotated[
-        Path | None, Option("--output", "-o", help="The program file; by default the model's name with .rnv.")
-    ] = None
+    result: ProgramResult = None
     plot: Annotated[Path | None, Option("--plot", help="A picture of all points (.png, .svg, .pdf).")] = None
 
 
