@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import ranvier
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.runtimes import reference
 from support import cases
 

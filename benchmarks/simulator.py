@@ -1,9 +1,8 @@
 """Speed of the CPU simulator: microseconds per sample and step of some typical networks.
 
 Run with ``python -m benchmarks.simulator [--threads N]``. The same 784-512-10 network runs with inputs of every
-activity, in which an event-driven sum is better or worse than a product of matrices. On a busy two-core machine (Zen 5,
-one thread, processor time) 10 % of active inputs took 1.5 us, where a loop of torch on the same shapes took 11.2 us in
-the same minutes; the strided convolutions took 8.4 us against 19 us.
+activity, in which an event-driven sum is better or worse than a product of matrices. For whoever changes a kernel: a look
+of a minute. What stands in the documents comes from ``benchmarks.speed``.
 """
 
 import argparse

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ranvier
-from ranvier import api
+from ranvier.app import App
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.linear import Dense
 from ranvier.compiler.ir.network import Input, Note
@@ -25,7 +25,7 @@ OPTIONS = {"dt": 1e-3, "reset": "subtract"}
 
 
 @pytest.fixture(scope="module")
-def app() -> api.App:
+def app() -> App:
     return ranvier.compile(small_network(), target="loihi2", calibrate=small_data()[0])
 
 
@@ -58,7 +58,7 @@ def test_the_six_lines(tmp_path: Path) -> None:
     assert rep.accuracy > 0.9
 
 
-def test_runtimes_agree(app: api.App) -> None:
+def test_runtimes_agree(app: App) -> None:
     x, _ = small_data()
     fast, literal = (app.run(x, ("spikes", "membrane", "states"), runtime=r) for r in ("simulator", "oracle"))
     assert np.array_equal(fast.membrane["out"], literal.membrane["out"])
@@ -67,7 +67,7 @@ def test_runtimes_agree(app: api.App) -> None:
         app.run(x, runtime="abacus")  # type: ignore[arg-type]
 
 
-def test_a_saved_program_runs_the_same(app: api.App, tmp_path: Path) -> None:
+def test_a_saved_program_runs_the_same(app: App, tmp_path: Path) -> None:
     x, _ = small_data()
     app.save(tmp_path / "a.rnv")
     back = ranvier.open(tmp_path / "a.rnv")
@@ -81,14 +81,14 @@ def test_a_saved_program_runs_the_same(app: api.App, tmp_path: Path) -> None:
     assert (tmp_path / "a.rnv").read_bytes() == (tmp_path / "b.rnv").read_bytes()
 
 
-def test_calibration_changes_the_provenance_and_the_notes(app: api.App) -> None:
+def test_calibration_changes_the_provenance_and_the_notes(app: App) -> None:
     without = ranvier.compile(small_network())
     assert "calibration_sha256" not in without.provenance
     assert "RV380" in {note.code for note in without.report().notes}
     assert "RV380" not in {note.code for note in app.report().notes}
 
 
-def test_the_report_counts_what_is_there(app: api.App) -> None:
+def test_the_report_counts_what_is_there(app: App) -> None:
     x, _ = small_data()
     recording = app.run(x)
     report = app.report(recording)
@@ -137,7 +137,7 @@ def test_check_assumes_a_range_and_says_so() -> None:
     assert ranvier.check(analog, "loihi1")[0].severity == "error"
 
 
-def test_verify_refuses_another_network(app: api.App) -> None:
+def test_verify_refuses_another_network(app: App) -> None:
     x, y = small_data()
     renamed = replace(small_network("other name"), notes=(Note("RV001", "a", "b"),))
     assert ranvier.verify(app, renamed, data=(x, y)).accuracy is not None
@@ -151,7 +151,7 @@ def test_verify_refuses_another_network(app: api.App) -> None:
     assert code(refused) == "RV605"
 
 
-def test_verify_reports_its_progress(app: api.App) -> None:
+def test_verify_reports_its_progress(app: App) -> None:
     x, y = small_data()
     seen: list[tuple[str, int, int]] = []
     ranvier.verify(app, None, (x, y), ("simulator", "oracle"), progress=lambda *what: seen.append(what))
@@ -200,7 +200,7 @@ def test_targets_can_be_loaded() -> None:
     assert all(load_any(name).name == name for name in ranvier.target_names())
 
 
-def test_data_of_another_shape_are_refused(app: api.App) -> None:
+def test_data_of_another_shape_are_refused(app: App) -> None:
     with pytest.raises(RanvierError, match="RV821"):
         app.run(np.zeros((2, 5, INPUTS + 1)))
     with pytest.raises(RanvierError, match="RV821"):

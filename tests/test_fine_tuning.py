@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ranvier
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.chip import DenseSynapse
 from ranvier.examples.fine_tuning.fine_tune import fine_tune

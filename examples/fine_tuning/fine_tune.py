@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 import ranvier
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.examples.digits.model import STEPS
 from ranvier.examples.digits.network import data, network
 from ranvier.examples.digits.train import split

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ranvier import encode
-    from ranvier.api import App, check, compile, load, open, target_names, verify  # noqa: A004 the names of the verbs
+    from ranvier.api import check, compile, load, open, target_names, verify  # noqa: A004 the names of the verbs
+    from ranvier.app import App
     from ranvier.compiler.diagnostics import Diagnostic, RanvierError
     from ranvier.compiler.ir.neurons import Lif
     from ranvier.conversion import accuracy_by_steps, convert, convert_first_spike, fewest_steps
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "App": "ranvier.app",
     "Diagnostic": "ranvier.compiler.diagnostics",
     "Lif": "ranvier.compiler.ir.neurons",
     "RanvierError": "ranvier.compiler.diagnostics",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ranvier.api import App, target_sha256
+from ranvier.app import App
 from ranvier.compiler.diagnostics import Figure
 from ranvier.compiler.ir.coding import frames_of
 from ranvier.compiler.ir.network import Network
@@ -25,7 +25,7 @@ class Compilation:
     """``net`` on ``target`` with the data ``calibrate``, of which ``app`` makes a program for any options."""
 
     def __init__(self, net: Network, target: str | Path, calibrate: ArrayLike | None) -> None:
-        self.net, self.target_name, self.target = net, target, load_target(target)
+        self.net, self.target = net, load_target(target)
         self.data = None if calibrate is None else np.asarray(calibrate)
         self._prepared = prepare(net)
 
@@ -49,7 +49,7 @@ class Compilation:
         chip = fit(self.prepared, self.target, self.measured, options)
         program = mapped(chip, self.target, self.prepared, effort)
         provenance = {"network": self.net.name, **options.provenance(), **self._calibration}
-        return App(program, self.target, provenance, target_sha256(self.target_name))
+        return App(program, self.target, provenance, self.target.sha256)
 
     @cached_property
     def _calibration(self) -> Mapping[str, Figure]:

@@ -17,7 +17,7 @@ from ranvier.encode import with_encoder
 from ranvier.loading import TorchModule
 
 if TYPE_CHECKING:
-    from ranvier.api import App
+    from ranvier.app import App
     from ranvier.frontends.conversion.first_spike import FirstSpikeNetwork
 
 STEPS = (4, 8, 16, 32, 64)

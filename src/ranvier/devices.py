@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.compiler.devices import Device, build_device
 from ranvier.compiler.diagnostics import Figure, error
 from ranvier.compiler.ir.coding import frames_of

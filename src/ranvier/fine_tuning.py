@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.compiler.diagnostics import Figure, error
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.compiler.analysis.carried import carried
 from ranvier.compiler.analysis.states import COLUMNS, Column, StateMemory, Widths, chip_states, membrane_read, width
 from ranvier.compiler.ir.chip import ChipNetwork

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ranvier.api import App, compile  # noqa: A004
+from ranvier.api import compile  # noqa: A004
+from ranvier.app import App
 from ranvier.cli import main
 from support.apps import small_data, small_network, write_nir
 from support.commands import Ran, Run

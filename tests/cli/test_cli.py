@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ranvier import __version__
-from ranvier.api import App, compile  # noqa: A004
+from ranvier.api import compile  # noqa: A004
+from ranvier.app import App
 from ranvier.cli import verbs
 from ranvier.cli.main import VERBS
 from ranvier.cli.output import Answer, Output, plain

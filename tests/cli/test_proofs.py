@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.proof import Open, Proved, Refuted, counterexamples, prove
 from support.commands import Run

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 import ranvier
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.evaluation import Evaluation, evaluate
 from ranvier.evaluation import shards as shards_module

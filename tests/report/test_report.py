@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import ranvier
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.cli.main import application
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.report import read_verification, write_html

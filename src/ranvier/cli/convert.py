@@ -11,6 +11,7 @@ from rich.text import Text
 from typer import Argument, Option
 
 from ranvier import api, conversion
+from ranvier.app import App
 from ranvier.cli.options import TARGET, CoderOptions, TargetName
 from ranvier.cli.output import Answer, Output
 from ranvier.cli.sources import named_source, read_encoder
@@ -113,7 +114,7 @@ def _shown_longest(net: Network, inputs: NDArray[Any], measured: bool) -> NDArra
     return encode(replace(encoder, steps=longest), inputs[:COMPILED_WITH])
 
 
-def _measured(net: Network, app: api.App, data: Samples) -> dict[str, dict[int, float]]:
+def _measured(net: Network, app: App, data: Samples) -> dict[str, dict[int, float]]:
     """The accuracy by steps, in float and on the chip; RV674 without labels."""
     labels = () if data.labels is None else data.labels
     return {

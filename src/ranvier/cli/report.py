@@ -9,6 +9,7 @@ from rich.text import Text
 from typer import Option
 
 from ranvier import api
+from ranvier.app import App
 from ranvier.cli.options import DataOptions, ProgramFile
 from ranvier.cli.output import Answer, Output
 from ranvier.cli.sources import read_data
@@ -56,7 +57,7 @@ def report_program(
     return Answer(values, (*shown, *([Text(f"wrote {page}", style="bold")] if page is not None else [])))
 
 
-def _shown(app: api.App, report: Report, found: dict[str, Any] | None) -> Iterator[RenderableType]:
+def _shown(app: App, report: Report, found: dict[str, Any] | None) -> Iterator[RenderableType]:
     glance = table("at a glance", "figure", "value#", "")
     for name, value, hint in cards(report, found):
         row(glance, name, value, hint)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.compiler.ir.arrays import size
 from ranvier.compiler.ir.coding import checked_samples, frames_of, takes
 from ranvier.evaluation.engines import LOCAL, Pool, backend

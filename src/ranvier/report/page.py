@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.compiler.diagnostics import error
 from ranvier.report import figures
 from ranvier.report.figures import Figure

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.cli.tables import bytes_text, energy_text, percent, plural
 from ranvier.summary import Report
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.compiler.options import Options, RoundingMethod
 
 WIDTHS = (2, 3, 4, 5, 6, 7, 8)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ranvier.api import App
+from ranvier.app import App
 from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.fingerprint import fingerprint
 from ranvier.compiler.ir.linear import SYNAPSES
