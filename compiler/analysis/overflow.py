@@ -17,6 +17,7 @@ from ranvier.compiler.analysis.forms import forms
 from ranvier.compiler.analysis.intervals import LIMIT, Interval
 from ranvier.compiler.analysis.series import series_bounds
 from ranvier.compiler.ir.chip import SUM_BITS, ChipNetwork, Population
+from ranvier.compiler.ir.ranges import REGISTERS
 from ranvier.compiler.ir.steps import INPUT, OPS, Op
 
 
@@ -137,11 +138,7 @@ def _magnitude(total: Interval) -> int:
 
 def _register(op: Op) -> tuple[int, int]:
     """The operands that a lossy operation passes unchanged."""
-    constants = [int(arg) for arg in op.args[1:]]
-    if op.kind == "clip":
-        return constants[0], constants[1]
-    half = 1 << (constants[0] - 1)
-    return (-half, half - 1) if op.kind == "wrap" else (1 - half, half)
+    return REGISTERS[op.kind](*map(int, op.args[1:]))
 
 
 def _bound(population: str, where: str, operand: Interval, least: int, most: int) -> Bound:

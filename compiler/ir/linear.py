@@ -1,7 +1,7 @@
 """Linear layers of a network: what lies between neurons. All of them are affine maps of flat vectors."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -104,7 +104,7 @@ class Conv(_Kernels):
     @property
     def out_shape(self) -> Shape:
         """(out channels, *spatial), each ``floor((n + pad - dilation (k - 1) - 1) / stride) + 1``."""
-        return (self.weight.shape[0], *_windows(self.in_shape[1:], self.kernel, self))
+        return (self.weight.shape[0], *windows(self.in_shape[1:], self.kernel, self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,7 @@ class Pool:
     @property
     def out_shape(self) -> Shape:
         """(channels, *spatial)."""
-        return (self.in_shape[0], *_windows(self.in_shape[1:], self.kernel, self))
+        return (self.in_shape[0], *windows(self.in_shape[1:], self.kernel, self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +210,24 @@ LINEAR = (Dense, Sparse, Conv, ConvTranspose, Pool, Scale, Reshape)
 SYNAPSES = (Dense, Sparse, Conv)
 
 
-def _windows(spatial: Shape, kernel: Shape, op: Conv | Pool) -> Shape:
+class Sliding(Protocol):
+    """How a window moves: along each axis by ``stride`` over the padded input, its elements ``dilation`` apart."""
+
+    @property
+    def stride(self) -> Shape:
+        """Along each axis."""
+
+    @property
+    def padding(self) -> tuple[tuple[int, int], ...]:
+        """(before, after) along each axis."""
+
+    @property
+    def dilation(self) -> Shape:
+        """Along each axis."""
+
+
+def windows(spatial: Shape, kernel: Shape, op: Sliding) -> Shape:
+    """How many windows fit along each axis: ``floor((n + pad - dilation (k - 1) - 1) / stride) + 1``."""
     axes = zip(spatial, kernel, op.stride, op.padding, op.dilation, strict=True)
     return tuple((n + lo + hi - d * (k - 1) - 1) // s + 1 for n, k, s, (lo, hi), d in axes)
 

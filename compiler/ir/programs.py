@@ -5,12 +5,23 @@ from functools import lru_cache
 
 import numpy as np
 
-from ranvier.compiler.ir.neuron_steps.arithmetic import DECAY_BITS, DECAY_UNITY, INPUT_SHIFT, STATE_BITS, STATE_MAX
+from ranvier.compiler.ir.neuron_steps.arithmetic import (
+    BIAS_EXPONENT_MAX,
+    BIAS_MANTISSA_MAX,
+    DECAY_BITS,
+    DECAY_UNITY,
+    INPUT_SHIFT,
+    STATE_BITS,
+    STATE_MAX,
+    VTH_MAX,
+)
 from ranvier.compiler.ir.neurons import UNLIMITED, Compare, Lif, Reset
 from ranvier.compiler.ir.steps import StepProgram
 from ranvier.compiler.ir.trace import Trace, Value
 
 __all__ = [
+    "BIAS_EXPONENT_MAX",
+    "BIAS_MANTISSA_MAX",
     "CUBA_LIF",
     "CUBA_REFRACTORY",
     "DECAY_BITS",
@@ -18,6 +29,7 @@ __all__ = [
     "INPUT_SHIFT",
     "STATE_BITS",
     "STATE_MAX",
+    "VTH_MAX",
     "Features",
     "chip_features",
     "chip_lif",

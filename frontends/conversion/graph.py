@@ -9,7 +9,7 @@ import numpy as np
 
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.arrays import FloatArray, Shape, frozen_mapping, size
-from ranvier.compiler.ir.linear import Linear
+from ranvier.compiler.ir.linear import Linear, windows
 
 ActivationKind = Literal["relu", "clip", "quantized"]
 
@@ -57,6 +57,11 @@ class MaxPool:
     padding: tuple[tuple[int, int], ...]
 
     @property
+    def dilation(self) -> Shape:
+        """Windows are dense: ones."""
+        return (1,) * len(self.kernel)
+
+    @property
     def in_size(self) -> int:
         """Number of elements that enter."""
         return size(self.in_shape)
@@ -64,8 +69,7 @@ class MaxPool:
     @property
     def out_shape(self) -> Shape:
         """(channels, *spatial)."""
-        axes = zip(self.in_shape[1:], self.kernel, self.stride, self.padding, strict=True)
-        return (self.in_shape[0], *((n + lo + hi - k) // s + 1 for n, k, s, (lo, hi) in axes))
+        return (self.in_shape[0], *windows(self.in_shape[1:], self.kernel, self))
 
 
 @dataclass(frozen=True)

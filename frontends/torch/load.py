@@ -112,8 +112,8 @@ def load_torch(
     undrawn = [d for name, part in nn.Module.named_modules(module) for d in slayer.undrawn(part, name or "the module")]
     if undrawn:
         raise RanvierError(undrawn)
-    tensor = _sample(sample)
-    reading, trace, folded = _understood(module, tensor, steps)
+    tensor = as_sample(sample)
+    reading, trace, folded = understood(module, tensor, steps)
     source = Input(INPUT, reading.shape(tensor), coding or _coding(reading, tensor))
     _check_coding(coding, tensor)
     _check_integers(source, folded)
@@ -134,7 +134,8 @@ def load_torch(
     return in_time(network, late)
 
 
-def _sample(sample: Any) -> torch.Tensor:
+def as_sample(sample: Any) -> torch.Tensor:
+    """``sample`` as a tensor of its own; RV210 where it has no batch axis, no elements or no real values."""
     tensor = sample.detach().cpu() if isinstance(sample, torch.Tensor) else torch.as_tensor(np.asarray(sample))
     if tensor.ndim < 2 or tensor.numel() == 0 or not (tensor.is_floating_point() or tensor.dtype == torch.bool):
         raise error(
@@ -146,7 +147,7 @@ def _sample(sample: Any) -> torch.Tensor:
     return tensor.clone()
 
 
-def _understood(module: nn.Module, sample: torch.Tensor, steps: int | None) -> tuple[Reading, Trace, Folded]:
+def understood(module: nn.Module, sample: torch.Tensor, steps: int | None) -> tuple[Reading, Trace, Folded]:
     """The first reading of the sample's axes under which the run is the same in every step."""
     first = _recorded(module, (sample,))
     calls = _neuron_calls(first)

@@ -14,7 +14,7 @@ from ranvier.frontends.torch.capture import tensors
 from ranvier.frontends.torch.confirm import sent
 from ranvier.frontends.torch.isolate import private_copy, unwrap
 from ranvier.frontends.torch.leaves import adapter
-from ranvier.frontends.torch.load import Reading, _sample, _understood
+from ranvier.frontends.torch.load import Reading, as_sample, understood
 from ranvier.frontends.torch.populations import Folded, Population
 from ranvier.frontends.torch.readout import choose
 from ranvier.frontends.torch.sequences import step_of
@@ -30,8 +30,8 @@ def recorded_spikes(module: nn.Module, inputs: Array, *, sample: Any, steps: int
     were sent. The module stays untouched. Raises ``RanvierError`` RV297 where it cannot run these data, and what
     ``load_torch`` raises.
     """
-    tensor = _sample(sample)
-    reading, _, folded = _understood(unwrap(module), tensor, steps)
+    tensor = as_sample(sample)
+    reading, _, folded = understood(unwrap(module), tensor, steps)
     late = _lateness(folded)
     ran = inputs.shape[1] + max(late.values(), default=0)
     longer = np.concatenate([inputs, np.zeros_like(inputs[:, :1]).repeat(ran - inputs.shape[1], axis=1)], axis=1)

@@ -22,7 +22,7 @@ from ranvier.compiler.diagnostics import Diagnostic, RanvierError
 from ranvier.compiler.ir.arrays import IntArray
 from ranvier.compiler.ir.chip import ChipNetwork, Connection, ConvSynapse, Population
 from ranvier.compiler.ir.matrix import synapse_matrix
-from ranvier.compiler.ir.programs import CUBA_LIF
+from ranvier.compiler.ir.programs import BIAS_EXPONENT_MAX, BIAS_MANTISSA_MAX, CUBA_LIF
 from ranvier.compiler.ir.verify import check_chip
 from ranvier.runtimes.lava.names import identifiers
 from ranvier.runtimes.lava.preamble import early_spikers
@@ -30,8 +30,6 @@ from ranvier.runtimes.lava.preamble import early_spikers
 Process = Literal["Dense", "Sparse", "DelayDense", "DelaySparse", "Conv"]
 
 MAX_DELAY = 62
-MAX_BIAS_MANTISSA = 2**12 - 1
-MAX_BIAS_EXPONENT = 7
 CONV_BITS = 24
 CONV_FIELD = 2**7 - 1
 """Lava keeps stride, padding, dilation, kernel size and groups of a convolution in eight bits."""
@@ -107,11 +105,11 @@ def fits_stock(population: Population) -> bool:
 def bias_registers(population: Population) -> tuple[IntArray, IntArray] | None:
     """(mantissa, exponent) per neuron with ``mantissa << exponent`` equal to the bias, None if there is none."""
     bias = population.params["bias"]
-    exponent = np.full(bias.shape, MAX_BIAS_EXPONENT + 1, dtype=np.int64)
-    for candidate in range(MAX_BIAS_EXPONENT, -1, -1):
-        fits = ((bias >> candidate) << candidate == bias) & (np.abs(bias >> candidate) <= MAX_BIAS_MANTISSA)
+    exponent = np.full(bias.shape, BIAS_EXPONENT_MAX + 1, dtype=np.int64)
+    for candidate in range(BIAS_EXPONENT_MAX, -1, -1):
+        fits = ((bias >> candidate) << candidate == bias) & (np.abs(bias >> candidate) <= BIAS_MANTISSA_MAX)
         exponent = np.where(fits, candidate, exponent)
-    if np.any(exponent > MAX_BIAS_EXPONENT):
+    if np.any(exponent > BIAS_EXPONENT_MAX):
         return None
     shared = np.int64(exponent.max())
     if np.all((bias >> shared) << shared == bias):

@@ -6,12 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ranvier.compiler.ir.programs import DECAY_UNITY, STATE_MAX
+from ranvier.compiler.ir.programs import BIAS_EXPONENT_MAX, BIAS_MANTISSA_MAX, DECAY_UNITY, STATE_MAX, VTH_MAX
 from ranvier.runtimes.trainable.arithmetic import rounded, straight
-
-BIAS_MANTISSA = 4095
-BIAS_EXPONENT = 7
-VTH_MAX = 2**17 - 1
 
 
 def whole(value: Tensor) -> Tensor:
@@ -21,7 +17,7 @@ def whole(value: Tensor) -> Tensor:
 
 def mantissa_and_exponent(value: Tensor) -> Tensor:
     """The grid of a bias: 12 bits and a sign, shifted left by the least exponent that holds it."""
-    size = torch.round(value.detach().abs()).clamp(min=1.0) / BIAS_MANTISSA
+    size = torch.round(value.detach().abs()).clamp(min=1.0) / BIAS_MANTISSA_MAX
     unit = 2.0 ** torch.ceil(torch.log2(size)).clamp(min=0.0)
     return straight(torch.round(value / unit) * unit, value)
 
@@ -36,12 +32,13 @@ class Kind:
     grid: Callable[[Tensor], Tensor] = whole
 
 
+BIAS_MAX = BIAS_MANTISSA_MAX * 2**BIAS_EXPONENT_MAX
 REGISTERS: Mapping[str, Kind] = {
     "vth": Kind("threshold", 0, VTH_MAX),
     "threshold": Kind("threshold", 0, STATE_MAX),
     "du": Kind("decay", -1, DECAY_UNITY - 1),
     "dv": Kind("decay", 0, DECAY_UNITY),
-    "bias": Kind("bias", -BIAS_MANTISSA * 2**BIAS_EXPONENT, BIAS_MANTISSA * 2**BIAS_EXPONENT, mantissa_and_exponent),
+    "bias": Kind("bias", -BIAS_MAX, BIAS_MAX, mantissa_and_exponent),
 }
 """Parameters of step programs that can be trained; all others stay as they are."""
 

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from ranvier.compiler.ir.chip import ChipNetwork, Connection
 from ranvier.compiler.ir.matrix import Matrix
-from ranvier.compiler.ir.programs import DECAY_UNITY, INPUT_SHIFT, STATE_MAX
+from ranvier.compiler.ir.programs import BIAS_MANTISSA_MAX, DECAY_UNITY, INPUT_SHIFT, STATE_MAX, VTH_MAX
 from ranvier.compiler.ir.weight_levels import weight_levels
 from ranvier.runtimes.verify.compare import first_spot
 from ranvier.runtimes.verify.explain import groups
@@ -28,12 +28,11 @@ from ranvier.runtimes.verify.results import Difference
 
 Values = NDArray[Any]
 SLACK = 1e-6
-BIAS_MANTISSA = 4095.0
 FEW = 3
 REGISTER_ENDS: Mapping[str, tuple[float, float]] = {
     "du": (-1.0, DECAY_UNITY - 1.0),
     "dv": (0.0, float(DECAY_UNITY)),
-    "vth": (0.0, 131071.0),
+    "vth": (0.0, float(VTH_MAX)),
 }
 """What registers hold; all others 24 bits."""
 
@@ -150,7 +149,7 @@ def _tolerance(name: str, wanted: Values) -> Values:
     if name in ("vth", "threshold"):
         return np.asarray(1.0)
     if name in ("bias", "drive", "current_drive"):
-        return np.asarray(0.5 * 2.0 ** np.ceil(np.log2(np.maximum(np.abs(wanted) / BIAS_MANTISSA, 1.0))))
+        return np.asarray(0.5 * 2.0 ** np.ceil(np.log2(np.maximum(np.abs(wanted) / BIAS_MANTISSA_MAX, 1.0))))
     return np.asarray(0.5)
 
 
