@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from ranvier.compiler.ir.arrays import FloatArray
 from ranvier.compiler.ir.neuron_steps.adaptive import adaptive_lif, feedback_lif
 from ranvier.compiler.ir.neuron_steps.compartments import two_compartment
+from ranvier.compiler.ir.neuron_steps.graded import graded_lif
 from ranvier.compiler.ir.neuron_steps.resonators import resonate
 from ranvier.compiler.ir.neuron_steps.sigma_delta import sigma_delta
 from ranvier.compiler.ir.neurons import (
     PARAMETERS,
     AdaptiveLif,
     FeedbackLif,
+    GradedLif,
     Lif,
     NeuronModel,
+    Numeric,
     RegisterLif,
     Resonator,
     SigmaDelta,
@@ -149,8 +152,23 @@ def _resonator(model: Resonator, domain: Domain, _scale: float) -> StepProgram:
 def _sigma_delta(model: SigmaDelta, domain: Domain, scale: float) -> StepProgram:
     if domain == "float":
         return sigma_delta(domain, model.compare, model.activation, model.integrate)
-    shift = max(round(float(np.log2(scale / model.message_scale))), 0)
+    shift = _message_shift(model, scale)
     return sigma_delta(domain, model.compare, model.activation, model.integrate, shift, model.message_bits)
+
+
+def _graded(model: GradedLif, domain: Domain, scale: float) -> StepProgram:
+    if domain == "float":
+        return graded_lif(domain, model.compare)
+    return graded_lif(domain, model.compare, _message_shift(model, scale), model.message_bits)
+
+
+def _message_shift(model: Numeric, scale: float) -> int:
+    """By how many bits the membrane is finer than the messages."""
+    return max(round(float(np.log2(scale / model.message_scale))), 0)
+
+
+def _message(model: Numeric) -> tuple[float, int]:
+    return model.message_scale, model.message_bits
 
 
 FORMS: Mapping[type, Form] = {
@@ -164,7 +182,8 @@ FORMS: Mapping[type, Form] = {
     FeedbackLif: Form(_feedback, lambda _model: "current_drive"),
     TwoCompartment: Form(_compartments, start={"v": "initial"}),
     Resonator: Form(_resonator),
-    SigmaDelta: Form(_sigma_delta, message=lambda m: (m.message_scale, m.message_bits)),
+    SigmaDelta: Form(_sigma_delta, message=_message),
+    GradedLif: Form(_graded, message=_message),
 }
 
 REALISED: Mapping[type, Callable[[Any], Realised]] = {

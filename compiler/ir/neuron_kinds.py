@@ -188,6 +188,33 @@ class SigmaDelta(Parameters):
     message_bits: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class GradedLif(Parameters):
+    """Leaky integrate-and-fire whose spikes carry a size: how far the membrane got.
+
+    Per step::
+
+        h = keep_membrane * v + gain * x + drive
+        n = h - offset where h >= threshold (or >) else 0
+        v = 0 where it fired else h
+
+    Firing resets fully, so a neuron that fired carries nothing; a size of 0 is no message. Source: the EM-PF neuron of
+    multi-level spikes, ``s = v where v >= theta``, ``offset`` 0. With ``keep_membrane`` 0 and ``threshold`` and
+    ``offset`` b it is a gate: it lets a number below b pass where a spike of weight b arrives with it. On a chip n
+    travels as the integer ``n * message_scale``, ``message_bits`` wide with sign; a ``message_scale`` of 0 is chosen by
+    Quantize, ``message_bits`` of 0 as well.
+    """
+
+    keep_membrane: FloatArray = multiplier(1.0)
+    gain: FloatArray = multiplier(1.0)
+    drive: FloatArray = level(0.0)
+    threshold: FloatArray = level(1.0)
+    offset: FloatArray = level(0.0)
+    compare: Compare = ">="
+    message_scale: float = 0.0
+    message_bits: int = 0
+
+
 def tc_lif(
     c0: ArrayLike, c1: ArrayLike, gamma: float = 0.5, threshold: float = 1.0, fire_on_equal: bool = True,
     hard_reset: bool = False,

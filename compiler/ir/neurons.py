@@ -15,6 +15,7 @@ from ranvier.compiler.ir.neuron_base import Compare, Parameters, Reset, array_fi
 from ranvier.compiler.ir.neuron_kinds import (
     AdaptiveLif,
     FeedbackLif,
+    GradedLif,
     Resonator,
     SigmaDelta,
     TwoCompartment,
@@ -24,14 +25,17 @@ from ranvier.compiler.ir.neuron_kinds import (
 )
 
 __all__ = [
+    "NUMERIC",
     "PARAMETERS",
     "READABLE",
     "UNLIMITED",
     "AdaptiveLif",
     "Compare",
     "FeedbackLif",
+    "GradedLif",
     "Lif",
     "NeuronModel",
+    "Numeric",
     "RegisterLif",
     "Reset",
     "Resonator",
@@ -126,7 +130,10 @@ class RegisterLif:
         return floats(self.vth * 64)
 
 
-NeuronModel = Lif | RegisterLif | AdaptiveLif | FeedbackLif | TwoCompartment | Resonator | SigmaDelta
+NeuronModel = Lif | RegisterLif | AdaptiveLif | FeedbackLif | TwoCompartment | Resonator | SigmaDelta | GradedLif
+Numeric = SigmaDelta | GradedLif
+NUMERIC = (SigmaDelta, GradedLif)
+"""Models that send numbers: ``message_scale`` and ``message_bits`` say how."""
 
 READABLE: Mapping[type, str] = {
     Lif: "leaky integrate-and-fire",
@@ -136,5 +143,6 @@ READABLE: Mapping[type, str] = {
     TwoCompartment: "two compartments (TC-LIF, LM-H)",
     Resonator: "resonate-and-fire dynamics",
     SigmaDelta: "sigma-delta coding",
+    GradedLif: "graded spikes (EM-PF)",
 }
 """What each model is, in words for reports."""

@@ -26,7 +26,7 @@ KINDS: Mapping[str, type] = {
     for kind in (
         network.Network, network.Input, network.Neurons, network.Edge, network.Readout, network.Payload,
         network.Observed, network.Note, neurons.Lif, neurons.RegisterLif, neurons.AdaptiveLif, neurons.FeedbackLif,
-        neurons.TwoCompartment, neurons.Resonator, neurons.SigmaDelta,
+        neurons.TwoCompartment, neurons.Resonator, neurons.SigmaDelta, neurons.GradedLif,
         linear.Dense, linear.Sparse, linear.Conv, linear.ConvTranspose, linear.Pool, linear.Scale,
         linear.Reshape, linear.Grid,
         steps.StepProgram, steps.Op, steps.State,

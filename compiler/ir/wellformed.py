@@ -10,7 +10,7 @@ from ranvier.compiler.ir.chip import ChipSynapse, ConvSynapse, DenseSynapse, Pop
 from ranvier.compiler.ir.coding import misplaced
 from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Scale, Sparse
 from ranvier.compiler.ir.network import Input, Neurons, Node
-from ranvier.compiler.ir.neurons import Lif, SigmaDelta, array_fields
+from ranvier.compiler.ir.neurons import NUMERIC, Lif, array_fields
 
 MAX_ELEMENTS = 2**31
 
@@ -56,12 +56,12 @@ def _bad_lif(model: Any) -> Iterator[str]:
 
 def _bad_messages(model: Any) -> Iterator[str]:
     if bool(np.any(model.threshold < 0)):
-        yield "the threshold of a change is negative"
+        yield "the threshold of a message is negative"
     if not (np.isfinite(model.message_scale) and model.message_scale >= 0 and 0 <= model.message_bits <= 32):
         yield f"messages of {model.message_bits} bits and {model.message_scale} integers per unit"
 
 
-MODEL_CHECKS: Mapping[type, Callable[[Any], Iterator[str]]] = {Lif: _bad_lif, SigmaDelta: _bad_messages}
+MODEL_CHECKS: Mapping[type, Callable[[Any], Iterator[str]]] = {Lif: _bad_lif, **dict.fromkeys(NUMERIC, _bad_messages)}
 
 
 def _bad_linear(op: Linear) -> Iterator[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from ranvier.compiler.ir.arrays import FloatArray
 from ranvier.compiler.ir.models import FORMS, levels
 from ranvier.compiler.ir.network import Neurons
-from ranvier.compiler.ir.neurons import Lif, SigmaDelta
+from ranvier.compiler.ir.neurons import NUMERIC, Lif
 from ranvier.compiler.ir.programs import chip_features
 
 
@@ -39,7 +39,7 @@ def sent_scale(node: Neurons) -> float:
 
 def sends_numbers(node: Neurons) -> bool:
     """Whether ``node`` sends real numbers, whose scale is still to be chosen."""
-    return isinstance(node.model, SigmaDelta) and node.model.message_scale == 0.0
+    return isinstance(node.model, NUMERIC) and node.model.message_scale == 0.0
 
 
 def steady_drive(model: Lif) -> FloatArray:

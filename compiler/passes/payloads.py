@@ -10,7 +10,7 @@ import numpy as np
 
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.network import Input, Network, Neurons, Node, Note, Payload
-from ranvier.compiler.ir.neurons import SigmaDelta
+from ranvier.compiler.ir.neurons import NUMERIC, Numeric, SigmaDelta
 from ranvier.compiler.ir.programs import STATE_MAX
 from ranvier.compiler.options import DEFAULTS, Options
 from ranvier.compiler.passes.arrivals import UNIT, arrival, incoming, source_of, weights_of
@@ -69,20 +69,22 @@ class Payloads:
             levels = levels // seen.levels * seen.levels
         return Payload(self.options.input_bits, levels / seen.peak_current)
 
-    def _with_messages(self, network: Network, node: Neurons) -> SigmaDelta:
+    def _with_messages(self, network: Network, node: Neurons) -> Numeric:
         """The neuron's model with the scale of its messages: no finer than it, or what receives them, can resolve.
 
         The senders in front of it have their scales by then; a loop's own messages are left out of account.
         """
         model = node.model
-        assert isinstance(model, SigmaDelta)
+        assert isinstance(model, NUMERIC)
         seen = network.observed.get(node.name)
         reach = seen.peak_membrane if seen is not None and seen.peak_membrane > 0 else 1.0
-        peak = reach * (2.0 if model.activation == "unit" else 1.0)
+        signed = isinstance(model, SigmaDelta) and model.activation == "unit"
+        peak = reach * (2.0 if signed else 1.0)
+        widest = model.message_bits or min(self.target.graded_bits, MESSAGE_BITS)
         known = [s for s in incoming(network, node.name) if not _pending(network, source_of(network, s.name))]
         arrivals = [arrival(network, s, self.options.bits_of(s.name), {}) for s in known]
         top = min(weight_bound(arrivals), register_bound(self.target, node, seen))
-        levels = int(min(2 ** (min(self.target.graded_bits, MESSAGE_BITS) - 1) - 1, max(top * peak, 1.0)))
+        levels = int(min(2 ** (widest - 1) - 1, max(top * peak, 1.0)))
         if network.out_of[node.name]:
             levels = min(levels, max(MIN_LEVELS, _affordable_levels(network, node.name, peak, beside=True)))
         return replace(model, message_scale=levels / peak, message_bits=levels.bit_length() + 1)
@@ -116,10 +118,13 @@ def _affordable_levels(network: Network, sender: str, peak: float, beside: bool 
 def _message_notes(network: Network, node: Neurons) -> list[Note]:
     """What becomes of the numbers that ``node`` sends."""
     model = node.model
-    if not isinstance(model, SigmaDelta) or model.message_scale == 0:
+    if not isinstance(model, NUMERIC) or model.message_scale == 0:
         return []
-    text = f"changes are sent as integers, change * {model.message_scale:g} in {model.message_bits} bits, toward zero"
-    notes = [Note("RV624", node.name, f"{text}; what is cut off is sent later")]
+    how = f"* {model.message_scale:g} in {model.message_bits} bits"
+    text = f"spikes carry their size as integers, size {how}, to the nearest; larger sizes saturate"
+    if isinstance(model, SigmaDelta):
+        text = f"changes are sent as integers, change {how}, toward zero; what is cut off is sent later"
+    notes = [Note("RV624", node.name, text)]
     if node.name not in network.observed:
         unknown = "the range of its activation is not known: taken to be 1, larger changes take several steps"
         notes.append(Note("RV625", node.name, unknown))

@@ -7,7 +7,8 @@ import torch
 
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.linear import Linear
-from ranvier.frontends.torch import layers, layout
+from ranvier.frontends.torch import features, layers, layout, products
+from ranvier.frontends.torch.binary import NotBinaryError
 from ranvier.frontends.torch.calls import Call, Result
 from ranvier.frontends.torch.gates import product
 from ranvier.frontends.torch.operations import frame_array
@@ -38,9 +39,12 @@ def reversed_minus(call: Call, x: Meaning | float, y: Meaning | float, alpha: fl
 
 
 def times(call: Call, x: Meaning | float, y: Meaning | float) -> Result:
-    """A constant factor."""
+    """A constant factor, or the product of two spike trains."""
     if isinstance(x, Value) and isinstance(y, Value):
-        return product(call, x, y)
+        try:
+            return products.elementwise(call, x, y)
+        except NotBinaryError:  # it may be the reset of a neuron written by hand
+            return product(call, x, y)
     value, factor = (x, y) if isinstance(x, Value) else (y, x)
     return _affine(call, value, factor, 0.0, "scale")
 
@@ -78,9 +82,11 @@ def _reduce(call: Call, x: Value, dim: Any, keepdim: bool, kind: Literal["sum", 
     letters = _axis_letters(x, dim)
     if (letters == "T" or (letters in ("M", "N") and call.ops.batch == 1)) and not keepdim:
         return Value((Reduced(kind, x.frames, x.shape),), x.axes.replace(letters, ""))
-    spatial = len(x.shape) - 1
-    if letters != "F" * spatial or spatial == 0 or -(spatial + 1) in _dims(x, dim):
+    if not letters or letters.strip("F") or not call.out[len(x.axes.rstrip("F")) :]:
         raise not_linear(call.site, f"{kind} over these axes")
+    axes = sorted(d + len(x.shape) for d in _dims(x, dim))
+    if axes != list(range(1, len(x.shape))):
+        return features.summed(call.ops, x, axes, keepdim, kind == "mean", call.name(kind))
     divisor = 1 if kind == "sum" else None
 
     def make(name: str, shape: Shape) -> tuple[Linear, ...]:

@@ -98,8 +98,8 @@ def confirm_network(
 
 def _relayed(node: Neurons, arriving: Array) -> Array:
     """What neurons without memory send, which the frontend itself put in: they are no modules."""
-    assert isinstance(node.model, Lif)
-    return np.greater(arriving, node.model.threshold).astype(np.float64)
+    form = realised(node.model)
+    return run_step(form.program, _begin(form, arriving.shape), form.params, arriving).spikes.astype(np.float64)
 
 
 def _same_input(name: str, step: int, mine: Array, seen: Array) -> None:

@@ -15,6 +15,7 @@ from ranvier.compiler.ir.compose import selection
 from ranvier.compiler.ir.network import Note
 from ranvier.frontends.torch import layers, layout, leaves, pooling
 from ranvier.frontends.torch.adapters import Adapter
+from ranvier.frontends.torch.binary import binary, rescaled
 from ranvier.frontends.torch.calls import Call
 from ranvier.frontends.torch.capture import Event, Trace, tensors
 from ranvier.frontends.torch.functions import HANDLERS
@@ -137,11 +138,11 @@ class _Reader:
             raise mixes(event.site, f"{name} on a tensor with axes other than (batch, features)")
         factor = 1.0
         if path in pooling.LAYERS:
-            value, factor = pooling.unscaled(self.ops, value, name)
+            value, factor = pooling.pooled_spikes(self.ops, value, name)
         known = pooling.LAYERS if path in pooling.LAYERS else {**layers.LAYERS, **leaves.OWN_LAYERS}
         made = self.ops.once((name, value.shape), lambda: known[path](module, name, value.shape))
         frames = tuple(chain(made, frame) for frame in value.frames)
-        return pooling.rescaled(self.ops, Value(frames, lead + "F" * len(frames[0].shape) + behind), factor, name)
+        return rescaled(self.ops, Value(frames, lead + "F" * len(frames[0].shape) + behind), factor, name)
 
     def _function(self, event: Event) -> tuple[Meaning, ...]:
         name = short_name(event.name)
@@ -206,7 +207,7 @@ class _Reader:
             inside = shape if described.entry is None else described.entry.out_shape
             population = Population(name, inside, described)
             self.populations[name] = population
-            if pooling.binary(population.described.model):
+            if binary(population.described.model):
                 self.ops.binary.add(name)
         if not letters:
             return self._step(event, population, rules, _frame(value, shape, event))

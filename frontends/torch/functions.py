@@ -11,16 +11,19 @@ from typing import Any
 import torch
 
 from ranvier.compiler.ir.arrays import Shape
-from ranvier.frontends.torch import arithmetic, gates, layers, pooling, shaping
+from ranvier.frontends.torch import arithmetic, gates, layers, pooling, products, shaping
+from ranvier.frontends.torch.binary import rescaled
 from ranvier.frontends.torch.calls import Call, Result
 from ranvier.frontends.torch.problems import not_linear
 from ranvier.frontends.torch.values import Meaning, Value
 
 
 def matmul(call: Call, x: Meaning, y: Meaning) -> Result:
-    """``x @ W`` with a constant matrix."""
+    """``x @ W`` with a constant matrix, or of two spike trains."""
     if isinstance(x, Value) and isinstance(y, torch.Tensor) and y.ndim == 2:
         return linear(call, x, y.T)
+    if isinstance(x, Value) and isinstance(y, Value):
+        return products.matrix(call, x, y)
     raise not_linear(call.site, "this matrix product")
 
 
@@ -102,14 +105,14 @@ def adaptive_max_pool(call: Call, x: Value, *args: Any, **kwargs: Any) -> Result
 def _relayed(call: Call, x: Value, windows: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result:
     """The maximum over windows of binary spikes."""
     pooling.check_axes(str(call.site), x.shape, 1 if "1d" in call.event.name else 2)
-    spikes, factor = pooling.unscaled(call.ops, x, str(call.site))
+    spikes, factor = pooling.pooled_spikes(call.ops, x, str(call.site))
 
     def make(name: str, shape: Shape) -> pooling.Made:
         made: pooling.Made = windows(name, shape, *args, **kwargs)
         return made
 
     pooled = call.each(spikes, make, "max_pool", str((args, kwargs)))
-    return pooling.rescaled(call.ops, pooled, factor, call.name("max_pool"))
+    return rescaled(call.ops, pooled, factor, call.name("max_pool"))
 
 
 def _content(call: Call, *constants: torch.Tensor | None) -> str:
@@ -137,6 +140,8 @@ HANDLERS: Mapping[str, Callable[..., Result]] = {
     **_named(shaping.getitem, "getitem"),
     **_named(shaping.select, "select"),
     **_named(shaping.unbind, "unbind"),
+    **_named(shaping.parts, "split chunk split_with_sizes tensor_split"),
+    **_named(shaping.transposed_matrix, "mT"),
     **_named(shaping.unsqueeze, "unsqueeze"),
     **_named(shaping.squeeze, "squeeze"),
     **_named(shaping.repeat, "repeat"),

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ranvier.compiler.diagnostics import RanvierError, error
-from ranvier.compiler.ir.arrays import FloatArray, Shape
-from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Scale
+from ranvier.compiler.ir.arrays import FloatArray, Shape, size
+from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Scale, Sparse
 from ranvier.frontends.torch import pooling
 from ranvier.frontends.torch.problems import unsupported_option
 
@@ -30,14 +30,29 @@ def numbers(tensor: torch.Tensor) -> FloatArray:
 
 
 def dense(name: str, weight: torch.Tensor, bias: torch.Tensor | None, shape: Shape) -> Ops:
-    """``W x + b`` on a flat frame."""
-    if shape != (weight.shape[1],):
+    """``W x + b`` on a flat frame, or on each token of a frame (..., tokens, features)."""
+    if shape[-1] != weight.shape[1]:
         raise unsupported_option(
             name,
-            f"the linear layer gets frames of shape {list(shape)} and would be applied to their last axis alone.",
-            "Flatten the features before it with flatten(1), or use a convolution with a kernel of one.",
+            f"the linear layer gets frames of shape {list(shape)} instead of {weight.shape[1]} features.",
+            "Flatten the features before it with flatten(1).",
         )
-    return (Dense(name, numbers(weight), None if bias is None else numbers(bias)),)
+    offsets = None if bias is None else numbers(bias)
+    if len(shape) == 1:
+        return (Dense(name, numbers(weight), offsets),)
+    return _per_token(name, numbers(weight), offsets, shape)
+
+
+def _per_token(name: str, weight: FloatArray, bias: FloatArray | None, shape: Shape) -> Ops:
+    """The same weights for every token, as a matrix: their block once for each."""
+    tokens, (outputs, inputs) = size(shape[:-1]), weight.shape
+    columns = np.arange(tokens)[:, None, None] * inputs + np.arange(inputs)[None, None, :]
+    columns = np.broadcast_to(columns, (tokens, outputs, inputs)).reshape(-1)
+    rows = np.arange(tokens * outputs + 1) * inputs
+    matrix = Sparse(name, np.tile(weight.reshape(-1), tokens), columns, rows, tokens * inputs, (*shape[:-1], outputs))
+    if bias is None:
+        return (matrix,)
+    return matrix, Scale(f"{name}.bias", matrix.out_shape, np.array(1.0), np.tile(bias, tokens))
 
 
 def conv(

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from ranvier.compiler.ir.arrays import Shape, size
+from ranvier.frontends.torch import features
 from ranvier.frontends.torch.capture import Site
 from ranvier.frontends.torch.operations import Operations, local_name
-from ranvier.frontends.torch.problems import mixes, not_linear
+from ranvier.frontends.torch.problems import mixes
 from ranvier.frontends.torch.values import Value, add
 
 REGROUPED = {"TB": ("TB", "M"), "BT": ("BT", "N"), "M": ("M", "TB"), "N": ("N", "BT")}
@@ -40,13 +42,13 @@ def axis_size(ops: Operations, value: Value, letter: str) -> int:
     return {"B": ops.batch, "T": steps, "U": 1, "M": steps * ops.batch, "N": steps * ops.batch}[letter]
 
 
-def permute(value: Value, order: Sequence[int], site: Site) -> Value:
-    """Axes in another order, as long as the features keep theirs."""
+def permute(ops: Operations, value: Value, order: Sequence[int], site: Site) -> Value:
+    """Axes in another order."""
     order = [axis % len(value.axes) for axis in order]
-    features = [axis for axis in order if value.axes[axis] == "F"]
-    if features != sorted(features):
-        raise not_linear(site, "a transposition of feature axes")
-    return Value(value.frames, "".join(value.axes[axis] for axis in order))
+    own = [axis for axis, letter in enumerate(value.axes) if letter == "F"]
+    mine = [own.index(axis) for axis in order if value.axes[axis] == "F"]
+    moved = features.gathered(ops, value, features.places(value.shape).transpose(mine), local_name(site, "permute"))
+    return Value(moved.frames, "".join(value.axes[axis] for axis in order))
 
 
 def index(ops: Operations, value: Value, key: Any, site: Site) -> Value:
@@ -66,12 +68,12 @@ def index(ops: Operations, value: Value, key: Any, site: Site) -> Value:
         elif isinstance(part, slice) and part == slice(None):
             axis += 1
         else:
-            value, kept = _pick(value, axis, part, site)
+            value, kept = _pick(ops, value, axis, part, site)
             axis += kept
     return value
 
 
-def _pick(value: Value, axis: int, part: Any, site: Site) -> tuple[Value, int]:
+def _pick(ops: Operations, value: Value, axis: int, part: Any, site: Site) -> tuple[Value, int]:
     letter, without = value.axes[axis], value.axes[:axis] + value.axes[axis + 1 :]
     if isinstance(part, torch.Tensor) and part.numel() == 1 and not part.is_floating_point():
         part = int(part)
@@ -81,9 +83,18 @@ def _pick(value: Value, axis: int, part: Any, site: Site) -> tuple[Value, int]:
         return Value((value.frames[part],), without), 0
     if letter == "T" and isinstance(part, slice) and value.frames[part]:
         return Value(value.frames[part], value.axes), 1
-    if letter == "F":
-        raise not_linear(site, "taking a part of the features")
+    if letter == "F" and isinstance(part, (int, slice)):
+        return _pick_features(ops, value, axis, part, site)
     raise mixes(site, f"indexing the axis {_spelled(letter)}")
+
+
+def _pick_features(ops: Operations, value: Value, axis: int, part: int | slice, site: Site) -> tuple[Value, int]:
+    """Some of the features; a single one keeps an axis of length one where it would leave a frame without any."""
+    at = (slice(None),) * value.axes[:axis].count("F")
+    taken = features.places(value.shape)[(*at, part)]
+    if taken.ndim == 0 or taken.size == 0:
+        raise mixes(site, "a frame with a single number or none")
+    return features.gathered(ops, value, taken, local_name(site, "pick")), taken.ndim - len(value.shape) + 1
 
 
 def unsqueeze(ops: Operations, value: Value, axis: int, site: Site) -> Value:
@@ -99,12 +110,17 @@ def unsqueeze(ops: Operations, value: Value, axis: int, site: Site) -> Value:
     return Value(frames, value.axes + "F")
 
 
-def repeat(value: Value, sizes: Sequence[int], keep: tuple[int, ...], site: Site) -> Value:
-    """``repeat`` or ``expand``: only axes of length one, which become time; ``keep``: factors without effect."""
+def repeat(ops: Operations, value: Value, sizes: Sequence[int], keep: tuple[int, ...], site: Site) -> Value:
+    """``repeat`` or ``expand``: features, and an axis of length one that becomes time; ``keep``: without effect."""
     axes = "U" * (len(sizes) - len(value.axes)) + value.axes
     frames = value.frames
     for axis, times in enumerate(sizes):
         if times in keep:
+            continue
+        if axes[axis] == "F" and times > 0:
+            feature = axes[:axis].count("F")
+            taken = np.concatenate([features.places(frames[0].shape)] * times, feature)
+            frames = features.gathered(ops, Value(frames, axes), taken, local_name(site, "repeat")).frames
             continue
         if axes[axis] == "U" and not value.timed:
             frames, axes = value.frames * max(times, 1), axes[:axis] + "T" + axes[axis + 1 :]

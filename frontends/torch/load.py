@@ -14,6 +14,7 @@ from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.network import Coding, Input, Network, Note, ReadoutKind
 from ranvier.frontends.torch import slayer
 from ranvier.frontends.torch.assemble import assemble
+from ranvier.frontends.torch.binary import check_relayed_inputs
 from ranvier.frontends.torch.capture import Event, Trace, record
 from ranvier.frontends.torch.confirm import confirm_network, confirm_neuron
 from ranvier.frontends.torch.decoders import confirm_decoder, with_decoders
@@ -21,7 +22,6 @@ from ranvier.frontends.torch.fold import fold
 from ranvier.frontends.torch.handwritten import comparisons
 from ranvier.frontends.torch.isolate import unwrap
 from ranvier.frontends.torch.leaves import adapter, kind, refusals
-from ranvier.frontends.torch.pooling import check_pooled_inputs
 from ranvier.frontends.torch.populations import INPUT, Folded
 from ranvier.frontends.torch.readout import choose, in_time
 from ranvier.frontends.torch.sequences import steps_of_call
@@ -124,7 +124,7 @@ def load_torch(
     notes += (*folded.notes, *_notes(reading, source, coding, dropped))
     title = name or type(module).__name__
     network = Network(title, tuple(graph.nodes.values()), tuple(graph.edges), chosen, notes)
-    check_pooled_inputs(network)
+    check_relayed_inputs(network)
     calls = {p: folded.populations[p].events[0] for p in graph.inner if folded.populations[p].events}
     modules = {p: trace.modules[event.name] for p, event in calls.items() if event.kind == "neuron"}
     for key, live in modules.items():

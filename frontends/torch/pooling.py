@@ -14,25 +14,19 @@ import numpy as np
 from torch import nn
 
 from ranvier.compiler.diagnostics import RanvierError, error
-from ranvier.compiler.ir.arrays import Shape, floats, size
-from ranvier.compiler.ir.linear import Conv, Linear, Reshape, Scale, Sparse
-from ranvier.compiler.ir.models import realised
-from ranvier.compiler.ir.network import Input, Network, Neurons
-from ranvier.compiler.ir.neurons import Lif, NeuronModel
+from ranvier.compiler.ir.arrays import Shape, size
+from ranvier.compiler.ir.linear import Conv, Linear, Sparse
+from ranvier.compiler.ir.network import Neurons
+from ranvier.frontends.torch.binary import ANY, NotBinaryError, unscaled
 from ranvier.frontends.torch.operations import Operations
 from ranvier.frontends.torch.problems import unsupported_option
-from ranvier.frontends.torch.values import Apply, Expr, Leaf, Sum, Value
+from ranvier.frontends.torch.values import Value
 
 Made = tuple[Linear | Neurons, ...]
 FIX = (
     "Pool the spikes of the neurons, one a step each (max_pool(lif(conv(x))) in place of lif(max_pool(conv(x)))), "
     "or replace it by AvgPool of the same size or a convolution with a stride, and train again for a few epochs."
 )
-
-
-def binary(model: NeuronModel) -> bool:
-    """Whether neurons of ``model`` send nothing but zeros and ones."""
-    return not realised(model).program.graded
 
 
 def max_windows(
@@ -84,19 +78,12 @@ def adaptive_windows(name: str, shape: Shape, goal: Shape, average: bool = False
     return Sparse(name, data, np.concatenate(windows), indptr, size(shape), (shape[0], *goal))
 
 
-def unscaled(ops: Operations, value: Value, place: str) -> tuple[Value, float]:
+def pooled_spikes(ops: Operations, value: Value, place: str) -> tuple[Value, float]:
     """``value`` as zeros and ones times a positive factor; raises ``RanvierError`` (RV182) where it is not."""
-    found = [_spikes(ops, frame, place) for frame in value.frames]
-    factors = {factor for _, factor in found}
-    if len(factors) > 1:
-        raise refused(place, "spikes of different height in different steps")
-    return Value(tuple(expr for expr, _ in found), value.axes), factors.pop()
-
-
-def rescaled(ops: Operations, value: Value, factor: float, name: str) -> Value:
-    """``factor * value``."""
-    frames = (ops.scale(frame, floats(factor), floats(0.0), f"{name}.height") for frame in value.frames)
-    return Value(tuple(frames), value.axes)
+    try:
+        return unscaled(ops, value)
+    except NotBinaryError as found:
+        raise refused(place, found.what) from None
 
 
 def refused(place: str, what: str) -> RanvierError:
@@ -105,68 +92,8 @@ def refused(place: str, what: str) -> RanvierError:
     return error("RV182", place, text, FIX)
 
 
-def check_pooled_inputs(network: Network) -> None:
-    """Refuse (RV364) relays that the input reaches without neurons in between, where it is not spikes."""
-    real = {port.name for port in network.inputs if port.coding != "spikes"}
-    for node in network.populations:
-        if node.model is RELAY and real & _senders(network, node.name):
-            raise error(
-                "RV364",
-                node.name,
-                "it takes the maximum of input values, and the input is real numbers.",
-                "Give a sample of zeros and ones or coding='spikes' where the data are binary; else move the pooling "
-                "behind the first neurons, or into the preparation of the data.",
-            )
-
-
-def _senders(network: Network, name: str) -> set[str]:
-    """Inputs and populations that lead to ``name`` through linear layers alone."""
-    found: set[str] = set()
-    for edge in network.into[name]:
-        source = network.by_name[edge.source]
-        found |= {source.name} if isinstance(source, Input | Neurons) else _senders(network, source.name)
-    return found
-
-
-RELAY = Lif(keep_membrane=floats(0.0), threshold=floats(0.5))
-
-
 def _relays(name: str, windows: Conv | Sparse) -> Made:
-    return windows, Neurons(name, windows.out_shape, RELAY)
-
-
-def _spikes(ops: Operations, expr: Expr, place: str) -> tuple[Expr, float]:
-    """``expr`` without its positive factor, and the factor."""
-    if isinstance(expr, Leaf) and (expr.output == "input" or (expr.output == "spikes" and expr.source in ops.binary)):
-        return expr, 1.0
-    if isinstance(expr, Leaf):
-        raise refused(place, f"the {expr.output} of {expr.source}" + ", several a step" * (expr.output == "spikes"))
-    if isinstance(expr, Apply) and isinstance(expr.op, Neurons):
-        return expr, 1.0
-    if isinstance(expr, Apply) and isinstance(expr.op, Reshape):
-        inner, factor = _spikes(ops, expr.arg, place)
-        return Apply(expr.op, inner), factor
-    if isinstance(expr, Apply) and isinstance(expr.op, Scale):
-        scale = expr.op
-        if scale.factor.size == 1 and scale.factor.item() > 0 and not np.any(scale.shift):
-            inner, factor = _spikes(ops, expr.arg, place)
-            return inner, factor * scale.factor.item()
-    if isinstance(expr, Sum) and _side_by_side(expr):
-        parts = [(term, _spikes(ops, term.arg, place)) for term in expr.terms if isinstance(term, Apply)]
-        if len({factor for _, (_, factor) in parts}) == 1:
-            return Sum(tuple(Apply(t.op, inner) for t, (inner, _) in parts), expr.shape), parts[0][1][1]
-    what = f"what {expr.op.name} gives" if isinstance(expr, Apply) else "a sum of spikes"
-    raise refused(place, what)
-
-
-def _side_by_side(total: Sum) -> bool:
-    """Whether the terms are parts of one frame that do not overlap, as concatenation makes them."""
-    taken = np.zeros(size(total.shape))
-    for term in total.terms:
-        if not isinstance(term, Apply) or not isinstance(term.op, Sparse) or not bool(np.all(term.op.data == 1.0)):
-            return False
-        taken += np.diff(term.op.indptr)
-    return bool(np.all(taken <= 1))
+    return windows, Neurons(name, windows.out_shape, ANY)
 
 
 def check_axes(place: str, shape: Shape, axes: int) -> None:

@@ -24,21 +24,21 @@ def reshape(call: Call, x: Value, *_args: Any, **_kwargs: Any) -> Result:
 
 def permute(call: Call, x: Value, *dims: Any) -> Result:
     """``permute(*dims)`` or ``permute(dims)``."""
-    return layout.permute(x, _sizes(dims), call.site)
+    return layout.permute(call.ops, x, _sizes(dims), call.site)
 
 
 def transpose(call: Call, x: Value, dim0: int, dim1: int) -> Result:
     """Two axes exchanged."""
     order = list(range(len(x.axes)))
     order[dim0], order[dim1] = order[dim1], order[dim0]
-    return layout.permute(x, order, call.site)
+    return layout.permute(call.ops, x, order, call.site)
 
 
 def movedim(call: Call, x: Value, source: int, destination: int) -> Result:
     """One axis moved."""
     order = list(range(len(x.axes)))
     order.insert(destination % len(order), order.pop(source))
-    return layout.permute(x, order, call.site)
+    return layout.permute(call.ops, x, order, call.site)
 
 
 def getitem(call: Call, x: Value, key: Any) -> Result:
@@ -58,6 +58,22 @@ def unbind(call: Call, x: Value, dim: int = 0) -> Result:
     return tuple(layout.index(call.ops, x, (*[slice(None)] * dim, i), call.site) for i in range(count))
 
 
+def parts(call: Call, x: Value, _sizes: Any = None, dim: int = 0) -> Result:
+    """``split`` and ``chunk``: the sizes that came out tell all."""
+    dim %= len(x.axes)
+    found, start = [], 0
+    for tensor in tensors(call.event.out):
+        end = start + tensor.shape[dim]
+        found.append(layout.index(call.ops, x, (*[slice(None)] * dim, slice(start, end)), call.site))
+        start = end
+    return tuple(found)
+
+
+def transposed_matrix(call: Call, x: Value) -> Result:
+    """``mT``: the last two axes exchanged."""
+    return transpose(call, x, -2, -1)
+
+
 def unsqueeze(call: Call, x: Value, dim: int) -> Result:
     """A new axis."""
     return layout.unsqueeze(call.ops, x, dim, call.site)
@@ -74,7 +90,7 @@ def squeeze(call: Call, x: Value, *_dim: Any) -> Result:
 
 def repeat(call: Call, x: Value, *sizes: Any) -> Result:
     """Copies along axes."""
-    return layout.repeat(x, _sizes(sizes), (1,), call.site)
+    return layout.repeat(call.ops, x, _sizes(sizes), (1,), call.site)
 
 
 def expand(call: Call, x: Value, *sizes: Any) -> Result:
@@ -84,7 +100,7 @@ def expand(call: Call, x: Value, *sizes: Any) -> Result:
     for axis in range(1, len(before) + 1):
         if wanted[-axis] == before[-axis]:
             wanted[-axis] = -1
-    return layout.repeat(x, wanted, (-1,), call.site)
+    return layout.repeat(call.ops, x, wanted, (-1,), call.site)
 
 
 def stack(call: Call, values: Sequence[Meaning], dim: int = 0) -> Result:

@@ -18,6 +18,7 @@ from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
 from ranvier.compiler.ir.neurons import (
     AdaptiveLif,
     FeedbackLif,
+    GradedLif,
     Lif,
     NeuronModel,
     RegisterLif,
@@ -56,6 +57,7 @@ EXAMPLES: Mapping[str, NeuronModel] = {
     "two compartments (LM-H)": lm_h(0.0, 0.0, 0.0, 0.0),
     "resonate and fire": resonator(8.0, 0.1),
     "sigma-delta": SigmaDelta(threshold=HALF),
+    "graded spikes (EM-PF)": GradedLif(keep_membrane=HALF),
 }
 """One neuron of each kind, with parameters that registers hold."""
 

@@ -11,6 +11,7 @@ from ranvier.compiler.ir.network import Coding, Edge, Input, Network, Neurons, R
 from ranvier.compiler.ir.neurons import (
     AdaptiveLif,
     FeedbackLif,
+    GradedLif,
     Lif,
     NeuronModel,
     Resonator,
@@ -48,6 +49,7 @@ MODELS: Mapping[str, NeuronModel] = {
     "resonator": resonator(np.linspace(6, 14, HIDDEN), 0.05, threshold=0.9),
     "izhikevich": Resonator(0.85, 0.4, threshold=0.8, reset_value=0.75, fires="imaginary", reset="both"),
     "sigma_delta": SigmaDelta(bias=0.1, threshold=0.05, integrate=False),
+    "graded": GradedLif(keep_membrane=0.8, threshold=0.55),
     "alpha": Lif(
         keep_current=0.8,
         keep_membrane=0.9,

@@ -22,6 +22,7 @@ from ranvier.compiler.ir.linear import SignMode
 from ranvier.compiler.ir.network import Readout
 from ranvier.compiler.ir.neuron_steps.adaptive import adaptive_lif, feedback_lif
 from ranvier.compiler.ir.neuron_steps.compartments import two_compartment
+from ranvier.compiler.ir.neuron_steps.graded import graded_lif
 from ranvier.compiler.ir.neuron_steps.resonators import resonate
 from ranvier.compiler.ir.neuron_steps.sigma_delta import sigma_delta
 from ranvier.compiler.ir.programs import CUBA_LIF, Features, chip_lif
@@ -103,6 +104,7 @@ def other_programs() -> st.SearchStrategy[StepProgram]:
         st.builds(feedback_lif, exact, compare, st.booleans()),
         st.builds(two_compartment, exact, compare, reset),
         st.builds(resonate, exact, compare, st.sampled_from(["phase", "imaginary"]), turns),
+        st.builds(graded_lif, exact, compare, **message),
         st.builds(sigma_delta, exact, compare, st.sampled_from(["unit", "relu"]), st.booleans(), **message),
     )
 

@@ -3,8 +3,10 @@
 Each function gives (sent, membrane, new states) of one neuron for parameters, states and the weighted input ``a``.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 
 Numbers = Mapping[str, int]
 Step = tuple[int, int, dict[str, int]]
@@ -102,11 +104,25 @@ def resonator(words: set[str], p: Numbers, s: Numbers, a: int) -> Step:
     return int(fires), re_ if "phase" in words else im, {"u": u, "v": v}
 
 
+def message_of(words: set[str]) -> tuple[int, int]:
+    """The shift and the width of messages that the semantic id names."""
+    found = {name: next(w for w in words if re.fullmatch(name + r"\d+", w)) for name in ("shift", "bits")}
+    return int(found["shift"][5:]), int(found["bits"][4:])
+
+
+def graded_lif(words: set[str], p: Numbers, s: Numbers, a: int) -> Step:
+    """What is sent is rounded to the nearest message, halves up, and forgotten."""
+    shift, bits = message_of(words)
+    h = limited(kept(s["v"], p["keep_membrane"]) + limited(64 * a) + p["drive"])
+    if not beyond(words, h, p["threshold"]):
+        return 0, h, {"v": h}
+    top, sent = 2 ** (bits - 1) - 1, math.floor(Fraction(h - p["offset"], 2**shift) + Fraction(1, 2))
+    return max(-top, min(top, sent)), h, {"v": 0}
+
+
 def sigma_delta(words: set[str], p: Numbers, s: Numbers, a: int) -> Step:
     """What is sent loses its last bits, and exactly what is sent is remembered."""
-    shift, bits = (
-        int(next(w for w in words if re.fullmatch(name + r"\d+", w))[len(name) :]) for name in ("shift", "bits")
-    )
+    shift, bits = message_of(words)
     u = limited(s.get("u", 0) + limited(64 * a) + p["drive"])
     act = limited(u + p["bias"])
     act = max(act, 0) if "relu" in words else act
@@ -125,6 +141,7 @@ KINDS: Mapping[str, Callable[[set[str], Numbers, Numbers, int], Step]] = {
     "feedback_lif": feedback_lif,
     "two_compartment": two_compartment,
     "resonator": resonator,
+    "graded_lif": graded_lif,
     "sigma_delta": sigma_delta,
     "delta": sigma_delta,
 }

@@ -18,7 +18,7 @@ from ranvier.compiler.ir.linear import SYNAPSES
 from ranvier.compiler.ir.matrix import Matrix, linear_matrix, synapse_matrix
 from ranvier.compiler.ir.models import FORMS, multipliers
 from ranvier.compiler.ir.network import Network, Neurons
-from ranvier.compiler.ir.neurons import Lif, RegisterLif, SigmaDelta
+from ranvier.compiler.ir.neurons import NUMERIC, Lif, RegisterLif
 from ranvier.compiler.ir.programs import CUBA_REFRACTORY, DECAY_UNITY, INPUT_SHIFT, Features, chip_features, chip_lif
 from ranvier.compiler.ir.steps import INPUT, StepProgram
 from ranvier.runtimes.verify.explain import groups
@@ -229,7 +229,7 @@ def _expected(node: Neurons, p: Population) -> StepProgram:
         return chip_lif(Features())
     if isinstance(model, Lif):
         return chip_lif(replace(chip_features(model), wired=p.program.semantics == CUBA_REFRACTORY))
-    if isinstance(model, SigmaDelta) and model.message_scale == 0.0:
+    if isinstance(model, NUMERIC) and model.message_scale == 0.0:
         model = replace(model, message_scale=_message_scale(p), message_bits=p.bits)
     return FORMS[type(model)].program(model, "int", p.scale)
 
@@ -280,15 +280,15 @@ def _payloads(chip: ChipNetwork, source: Network) -> dict[str, Values]:
     found = {port.name: np.asarray(port.scale) for port in chip.ports if port.bits}
     for p in chip.populations:
         node = source.by_name[p.name]
-        if isinstance(node, Neurons) and isinstance(node.model, SigmaDelta):
+        if isinstance(node, Neurons) and isinstance(node.model, NUMERIC):
             found[p.name] = np.asarray((node.model.message_scale or _message_scale(p)) * p.gain)
     return found
 
 
 def _message_scale(p: Population) -> float:
-    """Integers per unit of what ``p`` sends, from the shift in its program."""
-    shifts = [op.args[1] for op in p.program.ops if op.kind == "shift_left" and op.args[0] != INPUT]
-    return p.scale / 2.0 ** float(shifts[-1]) if shifts else 1.0
+    """Integers per unit of what ``p`` sends, from the shifts in its program."""
+    shifts = [op.args[1] for op in p.program.ops if op.kind.startswith("shift_") and op.args[0] != INPUT]
+    return p.scale / 2.0 ** float(sum(map(int, shifts)))
 
 
 def _lif(model: Any) -> tuple[dict[str, Values], dict[str, Values]]:

@@ -7,15 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ranvier.compiler.ir.interpret import step
 from ranvier.compiler.ir.models import FORMS, realised
+from ranvier.compiler.ir.neuron_steps.graded import graded_lif
 from ranvier.compiler.ir.neuron_steps.resonators import resonate
 from ranvier.compiler.ir.neuron_steps.sigma_delta import sigma_delta
 from ranvier.compiler.ir.neurons import (
+    NUMERIC,
     AdaptiveLif,
+    Compare,
     FeedbackLif,
+    GradedLif,
     Lif,
     NeuronModel,
     Resonator,
@@ -234,6 +240,31 @@ def test_sigma_delta_sends_the_changes_of_its_activation() -> None:
     np.testing.assert_array_equal(encoder[1], np.maximum(changes + 0.25, 0))
 
 
+@pytest.mark.parametrize("compare", [">=", ">"])
+def test_graded_spikes_carry_the_membrane_and_reset_it_fully(compare: Compare) -> None:
+    x, v, sent, membrane = stimulus(11, lattice=True), 0.0, [], []
+    for value in x:
+        h = 0.5 * v + value
+        fires = h >= 0.75 if compare == ">=" else h > 0.75
+        sent.append(h if fires else 0.0)
+        membrane.append(h)
+        v = h - sent[-1]
+    found = traces(GradedLif(keep_membrane=0.5, threshold=0.75, compare=compare), x)
+    np.testing.assert_array_equal(found[0], sent)
+    np.testing.assert_array_equal(found[1], membrane)
+    assert 20 < np.count_nonzero(sent) < STEPS
+
+
+@given(st.integers(0, 8), st.lists(st.integers(-(2**15), 2**15), min_size=1, max_size=20))
+def test_a_graded_message_is_off_by_half_a_step_at_most(shift: int, arriving: list[int]) -> None:
+    program = graded_lif("int", ">=", shift, 24)
+    params = {"keep_membrane": 0, "drive": 0, "threshold": 1, "offset": 0}
+    sent, _ = integers(program, params, arriving)
+    for value, message in zip(arriving, sent, strict=True):
+        size = 64 * value if value > 0 else 0
+        assert abs(message * 2**shift - size) <= 2**shift / 2
+
+
 def toward_zero(x: int, bits: int) -> int:
     return (abs(x) >> bits) * (1 if x >= 0 else -1)
 
@@ -356,7 +387,7 @@ def test_every_program_is_legal_and_its_id_means_one_program() -> None:
     for model in MODELS.values():
         form = FORMS.get(type(model))
         if form is not None:
-            ready = replace(model, message_scale=1.0, message_bits=8) if isinstance(model, SigmaDelta) else model
+            ready = replace(model, message_scale=1.0, message_bits=8) if isinstance(model, NUMERIC) else model
             for program in (form.program(ready, "float", 1.0), form.program(ready, "int", 64.0)):
                 assert problems(program) == []
                 assert named.setdefault(program.semantics, program) == program

@@ -130,7 +130,7 @@ def test_linear(bias: bool) -> None:
 @pytest.mark.parametrize(
     ("module", "shape"),
     [
-        (nn.Linear(5, 3), (2, 5)),
+        (nn.Linear(5, 3), (2, 4)),
         (nn.Conv2d(1, 1, 3), (1, 5)),
         (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), (1, 5, 5)),
         (nn.ConvTranspose2d(1, 1, 3), (1, 5)),

@@ -76,12 +76,10 @@ def test_foreign_framework() -> None:
 @pytest.mark.parametrize(
     ("before", "code"),
     [
-        (lambda x, t: x[t] * x[t], "RV185"),
         (lambda x, t: torch.exp(x[t]), "RV185"),
         (lambda x, t: functional.relu(x[t]), "RV181"),
         (lambda x, t: functional.max_pool1d(x[t], 2).repeat(1, 2), "RV184"),
         (lambda x, t: functional.dropout(x[t], 0.5), "RV185"),
-        (lambda x, t: x[t][:, :2].repeat(1, 2), "RV185"),
         (lambda x, t: x[t] * (t + 1), "RV200"),
         (lambda x, t: x[len(x) - 1 - t], "RV200"),
         (lambda x, t: x[min(t + 1, len(x) - 1)], "RV200"),
