@@ -71,6 +71,14 @@ def mean(call: Call, x: Value, dim: Any = None, keepdim: bool = False, **_: Any)
     return _reduce(call, x, dim, keepdim, "mean")
 
 
+def running_total(call: Call, x: Value, dim: int) -> Result:
+    """``cumsum`` over a feature axis."""
+    if _axis_letters(x, dim) != "F":
+        raise not_linear(call.site, "a running sum over these axes")
+    axis = x.axes[: dim % len(x.axes)].count("F")
+    return features.cumulated(call.ops, x, axis, call.name("cumsum"))
+
+
 def maximum(call: Call, x: Value, dim: Any = None, keepdim: bool = False) -> Result:
     """``max`` and ``amax`` over time."""
     if _axis_letters(x, dim) != "T" or keepdim:

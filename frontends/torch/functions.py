@@ -161,6 +161,7 @@ HANDLERS: Mapping[str, Callable[..., Result]] = {
     **_named(adaptive_pool, "adaptive_avg_pool1d adaptive_avg_pool2d"),
     **_named(dropout, "dropout"),
     **_named(arithmetic.total, "sum"),
+    **_named(arithmetic.running_total, "cumsum"),
     **_named(arithmetic.mean, "mean"),
     **_named(arithmetic.maximum, "max amax"),
     **_named(gates.where, "where"),

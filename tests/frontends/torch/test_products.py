@@ -85,6 +85,8 @@ MIXED: dict[str, tuple[Mixed, int]] = {
     "heads": (lambda a, b: heads(a) @ heads(b).transpose(-2, -1), 32),
     "counts": (lambda a, b: (a + b) * a, 24),
     "sums of tokens": (lambda a, b: a * (a * b).sum(1, keepdim=True), 24),
+    "causal": (lambda a, b: a * (a * b).cumsum(1), 24),
+    "running sum of features": (lambda a, b: (a + b).cumsum(dim=-1), 24),
     "mean of features": (lambda a, b: (a + b).mean(-1), 4),
     "sum of features": (lambda a, b: (a - b).sum(dim=(1, 2), keepdim=True), 1),
     "permuted": (lambda a, b: a.permute(0, 2, 1) + b.reshape(-1, 6, 4), 24),
