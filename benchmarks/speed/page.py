@@ -132,8 +132,8 @@ def _measures(record: Record) -> str:
         lines.append(f"- The same once the kernels are cached: {m['start_warm_s']:.1f} s.")
     if "neuron_update_ns" in m:
         lines.append(
-            f"- A neuron update takes {m['neuron_update_ns']:.2f} ns through the whole executor, without spikes. "
-            f"Copying until the same 5 bytes (input sum, spike) have been read and written takes {m['copy_ns']:.2f} ns."
+            f"- A neuron update takes {m['neuron_update_ns']:.2f} ns through the whole executor, with input, no spike. "
+            f"Copying until the same 33 bits (input sum, spike) have been read and written takes {m['copy_ns']:.2f} ns."
         )
     return "\n".join(lines)
 

@@ -13,9 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ranvier.compiler.ir.chip import SUM_BITS, ChipNetwork, ChipSynapse, ConvSynapse, DenseSynapse, Port
+from ranvier.compiler.ir.chip import ChipNetwork, ChipSynapse, ConvSynapse, DenseSynapse, Port
 from ranvier.compiler.ir.ranges import Interval
 from ranvier.runtimes.gpu.ranges import bounds
+from ranvier.runtimes.simulator.forms import delivered
+from ranvier.runtimes.simulator.merged import merged
 from ranvier.runtimes.simulator.plan import Link, Plan
 
 Arithmetic = Literal["int8", "float16", "int32", "int64"]
@@ -90,9 +92,9 @@ class Route:
 
 
 def routes(chip: ChipNetwork, plan: Plan) -> Mapping[str, Route]:
-    """The route of every connection of ``chip`` by its name."""
-    largest = messages(plan)
-    return {link.name: _route(link, _synapse(chip, link), largest[link.source]) for link in plan.links}
+    """The route of every link of the ``plan`` of ``chip`` by its name."""
+    largest, synapses = messages(plan), {c.name: c.synapse for c in merged(chip)}
+    return {link.name: _route(link, synapses[link.name], largest[link.source]) for link in plan.links}
 
 
 def messages(plan: Plan) -> Mapping[str, int]:
@@ -107,18 +109,8 @@ def messages(plan: Plan) -> Mapping[str, int]:
 
 def current(plan: Plan, layer: str, largest: Mapping[str, int]) -> Interval:
     """What can arrive at ``layer`` in a step, before the register of the sum."""
-    most = sum(_delivered(link, largest[link.source]) for link in plan.into[layer])
+    most = sum(delivered(link.rule, link.scatter.peak, largest[link.source]) for link in plan.into[layer])
     return -most, most
-
-
-def _delivered(link: Link, largest: int) -> int:
-    _, bits, exponent = link.rule
-    most = min(int(link.scatter.peak) * largest, 2 ** (bits - 1))
-    return int(min(most << exponent if exponent > 0 else -(-most >> -exponent), 2 ** (SUM_BITS - 1)))
-
-
-def _synapse(chip: ChipNetwork, link: Link) -> ChipSynapse:
-    return next(c.synapse for c in chip.connections if c.name == link.name)
 
 
 def _route(link: Link, synapse: ChipSynapse, largest: int) -> Route:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.chip import ChipNetwork, Port
-from ranvier.compiler.ir.network import Network
+from ranvier.compiler.ir.network import Input, Network
 from ranvier.runtimes.recording import (
     LayerStats,
     OverflowEvent,
@@ -29,8 +29,9 @@ from ranvier.runtimes.recording import (
     flat_frames,
     predict,
 )
-from ranvier.runtimes.simulator.machine import kernel
-from ranvier.runtimes.simulator.piece import Counts, Slices, places, run_piece
+from ranvier.runtimes.simulator.choice import Synapses
+from ranvier.runtimes.simulator.packing import count_nonzero, pack, words
+from ranvier.runtimes.simulator.piece import Arriving, Counts, Slices, places, run_piece
 from ranvier.runtimes.simulator.plan import Layer, Plan, lower
 
 Values = NDArray[Any]
@@ -42,7 +43,7 @@ PIECE_BYTES = 2**27
 
 
 @dataclass(frozen=True)
-class _Cut:
+class Cut:
     """How the work is divided: samples per piece, steps per block."""
 
     samples: int
@@ -65,6 +66,7 @@ def run(
     *,
     threads: int | None = None,
     batch: int | None = None,
+    synapses: Synapses = "measured",
     progress: Progress | None = None,
 ) -> Recording:
     """Run ``network`` on ``inputs`` (samples, steps, *shape), real numbers or spikes as its input takes them.
@@ -73,27 +75,30 @@ def run(
     a folded float ``Network`` runs its float64 programs with the source's own timing. ``record`` names what
     to keep of every population: ``spikes`` (int8 where they are 0 or 1), ``states``, ``membrane``. The
     samples are divided over ``threads`` (default: all processors) in pieces of ``batch`` samples (default:
-    what fits the cache); neither changes the result. ``progress(done, total)`` is called as samples are
-    done. Raises ``RanvierError`` when the inputs do not fit, or a float network has not been folded.
+    what fits the cache). ``synapses``: dense weights by ``scatter`` of the active senders' rows, as a matrix
+    ``product``, or as the ``measured`` activity of each block suggests. None of these changes the result.
+    ``progress(done, total)`` is called as samples are done. Raises ``RanvierError`` when the inputs do not fit, or a
+    float network has not been folded.
     """
     started = time.perf_counter()
     _check_counts(threads, batch)
-    check_inputs(inputs, network)
+    if not _bytes_for_spikes(network, inputs):
+        check_inputs(inputs, network)
     plan = lower(network)
     for layer in plan.layers:
-        kernel(layer.program, layer.traits)
+        assert layer.code is not None, "compiled before the threads begin"
     workers = threads or _processors()
-    cut = _cut(plan, inputs.shape[0], inputs.shape[1], workers, batch)
+    division = cut(plan, inputs.shape[0], inputs.shape[1], workers, batch)
     kept = {layer.name: _reserve(plan, layer, inputs.shape[:2], record) for layer in plan.layers}
 
     def work(start: int) -> tuple[int, int, Counts]:
-        stop = min(start + cut.samples, inputs.shape[0])
-        frames = _frames(plan, inputs[start:stop])
-        slices = {layer.name: _slices(kept[layer.name], layer, start, frames.shape) for layer in plan.layers}
-        return start, stop - start, run_piece(plan, frames, slices, cut.steps)
+        stop = min(start + division.samples, inputs.shape[0])
+        entering = arriving(network, plan, inputs, start, stop)
+        slices = {layer.name: _slices(kept[layer.name], layer, start, stop) for layer in plan.layers}
+        return start, stop - start, run_piece(plan, entering, slices, division.steps, synapses=synapses)
 
     total = _Total(plan)
-    for start, samples, counts in _worked(work, range(0, inputs.shape[0], cut.samples), workers):
+    for start, samples, counts in _worked(work, range(0, inputs.shape[0], division.samples), workers):
         total.add(start, samples, counts)
         if progress is not None:
             progress(total.samples, inputs.shape[0])
@@ -151,22 +156,40 @@ def _worked(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _cut(plan: Plan, samples: int, steps: int, workers: int, batch: int | None) -> _Cut:
+def cut(plan: Plan, samples: int, steps: int, workers: int, batch: int | None) -> Cut:
     """Pieces and blocks that keep currents in the cache, within memory, with work for every thread."""
     widest = max(layer.size for layer in plan.layers)
     rows = max(1, BLOCK_BYTES // (4 * widest))
     block = min(steps, rows, plan.longest_block or steps, LONGEST_BLOCK)
     wires = sum(layer.size * np.dtype(layer.sends).itemsize for layer in plan.layers)
     most = max(1, PIECE_BYTES // (steps * (wires + int(np.prod(plan.source.shape)))))
-    return _Cut(batch or min(max(1, rows // block), most, -(-samples // workers)), block)
+    return Cut(batch or min(max(1, rows // block), most, -(-samples // workers)), block)
 
 
-def _frames(plan: Plan, inputs: Values) -> Values:
-    """(samples, steps, wires) as the kernels take it: int8 spikes, or int64 or float64 values."""
-    flat = flat_frames(np.ascontiguousarray(inputs), plan.source.shape)
-    if plan.source.bits == 0 if isinstance(plan.source, Port) else plan.source.coding == "spikes":
-        return flat.view(np.int8) if flat.itemsize == 1 else flat.astype(np.int8)
-    return encode(plan.source, flat).astype(np.int64) if isinstance(plan.source, Port) else flat.astype(np.float64)
+def _bytes_for_spikes(network: ChipNetwork | Network, inputs: Values) -> bool:
+    """Whether ``inputs`` are bytes of the right shape for spikes, whose values are looked at while they are packed."""
+    source = network.ports[0] if isinstance(network, ChipNetwork) else network.inputs[0]
+    fits = inputs.ndim > 2 and inputs.shape[2:] == source.shape and inputs.size > 0
+    return fits and inputs.dtype.kind in "bu" and inputs.itemsize == 1 and _takes_spikes(source)
+
+
+def _takes_spikes(source: Port | Input) -> bool:
+    return source.bits == 0 if isinstance(source, Port) else source.coding == "spikes"
+
+
+def arriving(network: ChipNetwork | Network, plan: Plan, inputs: Values, start: int, stop: int) -> Arriving:
+    """Samples ``start`` to ``stop - 1`` as the kernels take them: spikes as bits, or int64 or float64 values."""
+    flat = flat_frames(np.ascontiguousarray(inputs[start:stop]), plan.source.shape)
+    fired = np.zeros(flat.shape[2], np.int64)
+    if _takes_spikes(plan.source):
+        spikes = flat.view(np.uint8) if flat.itemsize == 1 else flat.astype(np.uint8)
+        bits = np.zeros((*flat.shape[:2], words(flat.shape[2])), np.uint64)
+        if pack(spikes, bits, fired) > 1:
+            check_inputs(inputs, network)
+        return Arriving(bits, fired)
+    values = encode(plan.source, flat).astype(np.int64) if isinstance(plan.source, Port) else flat.astype(np.float64)
+    count_nonzero(values, fired)
+    return Arriving(values, fired)
 
 
 def _reserve(plan: Plan, layer: Layer, lead: tuple[int, ...], record: Records) -> _Kept:
@@ -174,19 +197,23 @@ def _reserve(plan: Plan, layer: Layer, lead: tuple[int, ...], record: Records) -
     shape = (*lead, layer.size)
     states = (len(layer.program.states), *shape)
     return _Kept(
-        np.empty(shape, layer.sends) if "spikes" in record or (read and by_spikes) else None,
+        np.zeros(shape, layer.sends) if "spikes" in record or (read and by_spikes) else None,
         np.empty(shape, layer.number) if "membrane" in record or (read and not by_spikes) else None,
         np.empty(states, layer.number) if "states" in record else None,
     )
 
 
-def _slices(kept: _Kept, layer: Layer, start: int, frames: tuple[int, ...]) -> Slices:
-    stop = start + frames[0]
+def _slices(kept: _Kept, layer: Layer, start: int, stop: int) -> Slices:
     return Slices(
-        np.empty((*frames[:2], layer.size), layer.sends) if kept.sent is None else kept.sent[start:stop],
+        np.empty((0, 0, 0), layer.sends) if kept.sent is None else kept.sent[start:stop],
         np.empty((0, 0, 0), layer.number) if kept.membrane is None else kept.membrane[start:stop],
         np.empty((0, 0, 0, 0), layer.number) if kept.states is None else kept.states[:, start:stop],
     )
+
+
+def unrecorded(plan: Plan) -> Mapping[str, Slices]:
+    """Nothing wanted of any layer."""
+    return {layer.name: _slices(_Kept(None, None, None), layer, 0, 0) for layer in plan.layers}
 
 
 def _recording(plan: Plan, kept: Mapping[str, _Kept], total: _Total, record: Records, seconds: float) -> Recording:

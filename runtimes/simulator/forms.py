@@ -1,6 +1,7 @@
 """Synapses in the form that the kernels scatter from, what each sender reaches, and when nothing can wrap."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, ChipSynapse, Connection, 
 from ranvier.compiler.ir.linear import Conv, Dense, Sparse, Synapse
 from ranvier.runtimes.simulator.layouts import ConvForm, DenseForm, Rule, SparseForm
 from ranvier.runtimes.simulator.memory import aligned
-from ranvier.runtimes.simulator.vectors import BLOCK, WIDTH
+from ranvier.runtimes.simulator.vectors import HALF, TOGETHER, WIDTH
 
 Values = NDArray[Any]
+Ints = NDArray[np.int64]
 Form = DenseForm | SparseForm | ConvForm
 
 REGISTER_BITS = 32
@@ -23,13 +25,26 @@ REGISTER_BITS = 32
 class Scatter:
     """A synapse ready to run.
 
-    ``fan_out`` (sources,) counts the weights of each sender; ``peak`` bounds what senders of values within
-    -1..1 can sum up to at any target.
+    ``fan_out`` (sources,) counts the weights of each wire of the source, in the source's own order; ``peak`` bounds
+    what senders of values within -1..1 can sum up to at any target.
     """
 
     form: Form
     fan_out: NDArray[np.int64]
     peak: float
+
+    @cached_property
+    def pairs(self) -> Values:
+        """Dense weights as products take them: (tiles, pairs of wires, WIDTH, 2) int16; empty where they do not fit."""
+        if not isinstance(self.form, DenseForm) or self.form.tiles.dtype not in (np.int8, np.int16):
+            return np.zeros(0, np.int16)
+        tiles, rows, _ = self.form.tiles.shape
+        padded = np.zeros((tiles, rows + rows % 2, WIDTH), np.int16)
+        padded[:, :rows] = self.form.tiles
+        paired = padded.reshape(tiles, -1, 2, WIDTH).transpose(0, 1, 3, 2)
+        found = aligned(paired.shape, np.int16)
+        found[:] = paired
+        return found
 
 
 @dataclass(frozen=True)
@@ -44,29 +59,48 @@ class _Geometry:
     groups: int
 
 
-def chip_scatter(synapse: ChipSynapse) -> Scatter:
-    """The scatter form of integer weights, int16 where they fit."""
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """The order of a connection's wires: place k of its source is the source's wire ``source[k]``; targets likewise."""
+
+    source: Ints
+    target: Ints
+
+
+def channels_last(shape: Shape) -> Ints:
+    """The order of ``shape`` (channels, ...) in which all channels of a pixel stand together."""
+    order: Ints = np.arange(size(shape), dtype=np.int64).reshape(shape[0], -1).T.reshape(-1)
+    return order
+
+
+def chip_scatter(synapse: ChipSynapse, ends: Ends) -> Scatter:
+    """The scatter form of integer weights, in few bits where they fit."""
     if isinstance(synapse, DenseSynapse):
-        return _dense(synapse.weight)
+        return _dense(synapse.weight, ends)
     if isinstance(synapse, ConvSynapse):
         s = synapse
-        return _conv(s.weight, _Geometry(s.in_shape, s.out_shape, s.stride, s.padding, s.dilation, s.groups))
-    return _sparse(synapse.data, synapse.indices, synapse.indptr, synapse.in_size)
+        geometry = _Geometry(s.in_shape, s.out_shape, s.stride, s.padding, s.dilation, s.groups)
+        if np.array_equal(ends.target, channels_last(s.out_shape)):
+            return _conv(s.weight, geometry, ends)
+        return _sparse(*_rows_of(s), ends)
+    return _sparse(synapse.data, synapse.indices, synapse.indptr, ends)
 
 
-def float_scatter(op: Synapse) -> Scatter:
+def float_scatter(op: Synapse, ends: Ends) -> Scatter:
     """The scatter form of float64 weights; a convolution over one axis becomes one over two."""
     if isinstance(op, Dense):
-        return _dense(op.weight)
+        return _dense(op.weight, ends)
     if isinstance(op, Sparse):
-        return _sparse(op.data, op.indices, op.indptr, op.in_size)
+        return _sparse(op.data, op.indices, op.indptr, ends)
     assert isinstance(op, Conv)
+    if not np.array_equal(ends.target, channels_last(op.out_shape)):
+        return _sparse(*_rows_of(op), ends)
     geometry = _Geometry(op.in_shape, op.out_shape, op.stride, op.padding, op.dilation, op.groups)
     if len(op.kernel) == 2:
-        return _conv(op.weight, geometry)
+        return _conv(op.weight, geometry, ends)
     flat_in, flat_out = (op.in_shape[0], 1, op.in_shape[1]), (op.out_shape[0], 1, op.out_shape[1])
     across = _Geometry(flat_in, flat_out, (1, op.stride[0]), ((0, 0), op.padding[0]), (1, op.dilation[0]), op.groups)
-    return _conv(op.weight[:, :, None, :], across)
+    return _conv(op.weight[:, :, None, :], across, ends)
 
 
 def rule(connection: Connection, peak: float) -> Rule:
@@ -77,29 +111,30 @@ def rule(connection: Connection, peak: float) -> Rule:
     return limit // max(int(peak), 1), bits, connection.exponent
 
 
-def delivered(rule: Rule, peak: float, bits: int) -> int:
-    """The largest magnitude of what a connection delivers whose senders have messages of ``bits`` bits."""
+def delivered(rule: Rule, peak: float, largest: int) -> int:
+    """The largest magnitude of what a connection delivers whose senders have messages of up to ``largest``."""
     _, register, exponent = rule
-    total = min(int(peak) * (1 if bits == 0 else 2 ** (bits - 1) - 1), 2 ** (register - 1))
+    total = min(int(peak) * largest, 2 ** (register - 1))
     shifted = total << exponent if exponent > 0 else -(-total >> -exponent)
     return int(min(shifted, 2 ** (REGISTER_BITS - 1)))
 
 
-def _dense(weight: Values) -> Scatter:
+def _dense(weight: Values, ends: Ends) -> Scatter:
     """Tiles of WIDTH targets; integers without the power of two that all share, in as few bits as hold them.
 
     784 senders at 10 % onto 512 targets take 0.40 us a step in int8, 0.73 us in int16 (Zen 5, one thread).
     """
     whole = weight.dtype.kind == "i"
     shift = _common_shift(weight) if whole else 0
+    fan_out, weight = np.count_nonzero(weight, axis=0), weight[np.ix_(ends.target, ends.source)]
     small = _small(weight >> shift) if whole else weight
     tiles = -(-weight.shape[0] // WIDTH)
-    padded = aligned((tiles, weight.shape[1], WIDTH), small.dtype)
+    padded = aligned((tiles, weight.shape[1] + 1, WIDTH), small.dtype)
     for tile, columns in enumerate(padded):
         rows = small[tile * WIDTH : (tile + 1) * WIDTH]
-        columns[:, : len(rows)] = rows.T
+        columns[:-1, : len(rows)] = rows.T
     form = DenseForm(padded, shift, _rows(small) if whole else 2**31)
-    return Scatter(form, np.count_nonzero(weight, axis=0), _peak(np.abs(_wide(weight)).sum(axis=1)))
+    return Scatter(form, fan_out, _peak(np.abs(_wide(weight)).sum(axis=1)))
 
 
 def _common_shift(weight: Values) -> int:
@@ -116,27 +151,40 @@ def _small(weight: Values) -> Values:
 
 
 def _rows(weight: Values) -> int:
-    """How many weights can be added in the type in which ``add_rows`` makes its sums."""
-    room = 2**31 - 1 if weight.dtype == np.int32 else 2**15 - 1
-    return max(1, int(room // max(1, _largest(weight))))
+    """How many weights are added in the type in which ``add_lists`` makes its sums."""
+    if weight.dtype == np.int32:
+        return 2**31
+    return int((2**15 - 1) // max(1, _largest(weight))) // TOGETHER * TOGETHER
 
 
-def _sparse(data: Values, indices: Values, indptr: Values, in_size: int) -> Scatter:
-    order = np.argsort(indices, kind="stable")
-    targets = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
-    fan_out = np.bincount(indices, minlength=in_size).astype(np.int64)
+def _sparse(data: Values, indices: Values, indptr: Values, ends: Ends) -> Scatter:
+    into, out_of = np.argsort(ends.target), np.argsort(ends.source)
+    held = data != 0
+    targets = into[np.repeat(np.arange(indptr.size - 1), np.diff(indptr))[held]]
+    data, senders = data[held], out_of[indices[held]]
+    order = np.argsort(senders, kind="stable")
+    fan_out = np.bincount(senders, minlength=ends.source.size).astype(np.int64)
     start = np.concatenate([[0], np.cumsum(fan_out)]).astype(np.int64)
     sums = np.bincount(targets, np.abs(_wide(data)), max(1, indptr.size - 1))
     form = SparseForm(_narrow(data)[order], targets[order].astype(np.int64), start)
-    return Scatter(form, fan_out, _peak(sums))
+    return Scatter(form, fan_out[out_of], _peak(sums))
 
 
-def _conv(weight: Values, g: _Geometry) -> Scatter:
+def _rows_of(convolution: ConvSynapse | Conv) -> tuple[Values, Values, Values]:
+    """A convolution as compressed rows of its weights that are not 0."""
+    from ranvier.compiler.ir.matrix import linear_matrix, synapse_matrix  # noqa: PLC0415 - loads scipy
+
+    rows = (synapse_matrix(convolution) if isinstance(convolution, ConvSynapse) else linear_matrix(convolution)).tocsr()
+    rows.eliminate_zeros()
+    return rows.data, rows.indices, rows.indptr
+
+
+def _conv(weight: Values, g: _Geometry, ends: Ends) -> Scatter:
     outputs, per_group = weight.shape[0] // g.groups, weight.shape[1]
     grouped = weight.reshape(g.groups, outputs, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)
     kernels = np.array(_narrow(grouped.reshape(g.in_shape[0], *weight.shape[2:], outputs)), order="C")
     channels, rows, columns, _ = kernels.shape
-    padded = aligned((channels, rows + 1, columns + 1, -(-outputs // BLOCK) * BLOCK), kernels.dtype)
+    padded = aligned((channels, rows + 1, columns + 1, -(-outputs // HALF) * HALF), kernels.dtype)
     padded[:, :rows, :columns, :outputs] = kernels
     down, across = _reach(g, 0, rows), _reach(g, 1, columns)
     places = np.zeros((*g.in_shape, 4), np.int64)
@@ -146,8 +194,15 @@ def _conv(weight: Values, g: _Geometry) -> Scatter:
         "cij,yi,xj->cyx", np.count_nonzero(kernels, axis=3), _met(down[0], rows), _met(across[0], columns)
     )
     peak = _peak(np.abs(_wide(weight)).reshape(weight.shape[0], -1).sum(axis=1))
-    taps = down[0] * padded[0, 0].size, down[1], across[0] * padded.shape[3], across[1]
-    form = ConvForm(padded, places.reshape(-1, 4), *taps, (size(g.out_shape[1:]), g.out_shape[2]))
+    all_channels, out_width = weight.shape[0], g.out_shape[2]
+    reach = (
+        down[0] * padded[0, 0].size,
+        down[1] * (out_width * all_channels),
+        across[0] * padded.shape[3],
+        across[1] * all_channels,
+    )
+    placed = np.ascontiguousarray(places.reshape(-1, 4)[ends.source])
+    form = ConvForm(padded, outputs, placed, *map(np.ascontiguousarray, reach))
     return Scatter(form, fan_out.reshape(-1), peak)
 
 

@@ -21,15 +21,15 @@ WIDEST = (("avx512f", 512), ("avx2", 256))
 
 
 class Kernel:
-    """The machine code of one step program; ``owner`` keeps it in memory."""
+    """The machine code of one step program at the addresses ``plain`` and ``fully``; ``owner`` keeps it in memory."""
 
     def __init__(self, owner: Any, plain: int, fully: int) -> None:
-        made = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-        self.owner, self._plain, self._fully = owner, made(plain), made(fully)
+        self.owner, self.plain, self.fully = owner, plain, fully
 
-    def __call__(self, frame: Fields, *, fully: bool = False) -> None:
-        """Run a block of steps; other threads run meanwhile."""
-        (self._fully if fully else self._plain)(frame)
+    def __call__(self, frame: Fields, *, fully: bool = False) -> bool:
+        """Run a block of steps; whether anything was lost."""
+        run = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 4)(self.fully if fully else self.plain)
+        return bool(run(ctypes.addressof(frame), None, None, None))
 
 
 def fields(frame: Frame) -> Fields:

@@ -1,5 +1,10 @@
-"""One piece of work: some samples through all layers and steps, block of steps by block of steps."""
+"""One piece of work: some samples through all layers and steps, block of steps by block of steps.
 
+What happens in a block is a table of calls: for each layer, one for every connection into it, then its neurons. The
+table runs without the interpreter, which is called for only where an operation lost something, to see what and where.
+"""
+
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,35 +13,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.compiler.ir.steps import INPUT
-from ranvier.runtimes.simulator import kernels
-from ranvier.runtimes.simulator.compiled import compiled
-from ranvier.runtimes.simulator.emit import FRAME, lossy
-from ranvier.runtimes.simulator.layouts import ConvForm, DenseForm, SparseForm, Window
-from ranvier.runtimes.simulator.machine import Frame, fields, kernel
+from ranvier.runtimes.simulator import staging
+from ranvier.runtimes.simulator.calls import run_blocks
+from ranvier.runtimes.simulator.choice import Synapses
+from ranvier.runtimes.simulator.compiled import address
+from ranvier.runtimes.simulator.delivery import Sums, deliver, fields, pointer, row
+from ranvier.runtimes.simulator.dense import EVEN, MULTIPLIED, SCATTERED
+from ranvier.runtimes.simulator.emit import GROUP
+from ranvier.runtimes.simulator.events import note_lost
+from ranvier.runtimes.simulator.layouts import DenseForm
+from ranvier.runtimes.simulator.machine import Frame
+from ranvier.runtimes.simulator.machine import fields as neuron_fields
 from ranvier.runtimes.simulator.memory import aligned
-from ranvier.runtimes.simulator.plan import Layer, Link, Plan
+from ranvier.runtimes.simulator.packing import unpack, words
+from ranvier.runtimes.simulator.plan import Layer, Plan
+from ranvier.runtimes.simulator.vectors import BLOCK, WIDTH
 
 Values = NDArray[Any]
 Ints = NDArray[np.int64]
-
-FIRST, LAST, CURRENT = (FRAME.index(name) for name in ("first", "last", "current"))
-EXACT: Mapping[type, Callable[..., None]] = {
-    DenseForm: kernels.deliver_dense,
-    SparseForm: kernels.deliver_sparse,
-    ConvForm: kernels.deliver_conv,
-}
-INEXACT: Mapping[type, Callable[..., None]] = {
-    DenseForm: kernels.deliver_dense_float,
-    SparseForm: kernels.deliver_sparse_float,
-    ConvForm: kernels.deliver_conv_float,
-}
+INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class Slices:
     """Where a layer's results go, for the samples of the piece; what is not wanted has size 0.
 
-    ``sent`` and ``membrane`` (samples, steps, neurons), ``states`` (states, samples, steps, neurons).
+    ``sent`` and ``membrane`` (samples, steps, neurons), ``states`` (states, samples, steps, neurons), as the network
+    numbers its neurons; ``sent`` is 0 everywhere.
     """
 
     sent: Values
@@ -44,155 +47,244 @@ class Slices:
     states: Values
 
 
+@dataclass(frozen=True)
+class Way:
+    """Steps of a dense connection whose sums were made row by row and as products; ``even``: senders that decide."""
+
+    scattered: int
+    multiplied: int
+    even: int
+
+
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """``fired``: values sent per wire, by source; ``events`` (places, 4) per layer as the kernels note them."""
+    """``fired``: values sent per wire, by source; ``events`` (places, 4) per layer as the kernels note them.
+
+    ``cycles`` of the processor that each call of the time loop took, where it was timed; ``ways``: how the sums of each
+    dense connection were made; ``seconds`` of the whole time loop.
+    """
 
     fired: Mapping[str, Ints]
     events: Mapping[str, Ints]
+    cycles: Mapping[str, int]
+    ways: Mapping[str, Way]
+    seconds: float
 
 
-def run_piece(plan: Plan, frames: Values, slices: Mapping[str, Slices], block: int) -> Counts:
-    """Run ``frames`` (samples, steps, wires) through ``plan`` and write what is wanted into ``slices``."""
-    samples, steps = frames.shape[:2]
-    sent = {plan.source.name: frames} | {name: s.sent for name, s in slices.items()}
-    fired = {name: np.zeros(values.shape[2], np.int64) for name, values in sent.items()}
-    _count_nonzero(frames, fired[plan.source.name])
-    currents = aligned((samples * block * max(layer.size for layer in plan.layers),), np.int64)
-    stages = [_Stage(plan, layer, slices[layer.name], fired[layer.name], sent, currents) for layer in plan.layers]
-    for first in range(0, steps, block):
-        last = min(first + block, steps)
-        for stage in stages:
-            stage.run(first, last)
-    return Counts(fired, {stage.layer.name: stage.events for stage in stages})
+@dataclass(frozen=True, eq=False)
+class Arriving:
+    """What enters a piece: ``sent`` (samples, steps, words) spikes as bits or (samples, steps, wires) numbers.
+
+    ``fired`` (wires): how many values of each wire are not 0.
+    """
+
+    sent: Values
+    fired: Ints
+
+
+def run_piece(
+    plan: Plan,
+    arriving: Arriving,
+    slices: Mapping[str, Slices],
+    block: int,
+    *,
+    synapses: Synapses = "measured",
+    timed: bool = False,
+) -> Counts:
+    """Run ``arriving`` through ``plan`` and write what is wanted into ``slices``."""
+    samples, steps = arriving.sent.shape[:2]
+    sent: dict[str, Values] = {plan.source.name: arriving.sent}
+    for layer in plan.layers:
+        shape = (samples, steps, layer.size if layer.program.graded else words(layer.size))
+        sent[layer.name] = np.zeros(shape, layer.sends if layer.program.graded else np.uint64)
+    strides = [_stride(layer) for layer in plan.layers]
+    memory = aligned((samples * block * max(strides) + BLOCK,), np.int64)
+    stages = [_Stage(plan, layer, slices[layer.name], sent, block, memory, synapses) for layer in plan.layers]
+    started = time.perf_counter()
+    cycles = _run(stages, steps, block, timed)
+    seconds = time.perf_counter() - started
+    fired = {plan.source.name: arriving.fired}
+    for stage in stages:
+        stage.hand_over(sent[stage.layer.name])
+        fired[stage.layer.name] = stage.fired_as_numbered()
+    ways = {
+        name: Way(int(given[SCATTERED]), int(given[MULTIPLIED]), int(given[EVEN]))
+        for stage in stages
+        for name, given in stage.dense.items()
+    }
+    return Counts(fired, {stage.layer.name: stage.events for stage in stages}, cycles, ways, seconds)
+
+
+def _run(stages: list["_Stage"], steps: int, block: int, timed: bool) -> Mapping[str, int]:
+    """All calls of all stages, block by block; where one asks for it, its stage looks at what was lost.
+
+    Returns the processor's cycles that each call took, where it is to be ``timed``.
+    """
+    calls = np.array([call for stage in stages for call in stage.calls], np.int64)
+    owners = [stage for stage in stages for _ in stage.calls]
+    spent = np.zeros(len(calls) if timed else 0, np.int64)
+    first, at = run_blocks(calls, 0, steps, block, 0, spent)
+    while first < steps:
+        owners[at].note(first)
+        first, at = run_blocks(calls, first, steps, block, at + 1, spent)
+    found: dict[str, int] = {}
+    for stage, what, cycles in zip(owners, [w for s in stages for w in s.named], spent.tolist(), strict=False):
+        found[f"{stage.layer.name}: {what}"] = cycles
+    return found
+
+
+def _stride(layer: Layer) -> int:
+    """Sums from one step to the next: whole tiles of dense weights."""
+    return -(-layer.size // WIDTH) * WIDTH
 
 
 class _Stage:
-    """One layer of a piece: all that stays the same from block to block, as a block may be of one step only.
+    """One layer of a piece: its arrays and its calls.
 
-    ``currents`` is memory that all layers share, so that it is in the cache already, with anything in it.
+    ``memory`` is what all layers make their sums in, so that it is in the cache already; every stage leaves it 0.
     """
 
     def __init__(
-        self, plan: Plan, layer: Layer, out: Slices, fired: Ints, sent: Mapping[str, Values], currents: Ints
+        self,
+        plan: Plan,
+        layer: Layer,
+        out: Slices,
+        sent: Mapping[str, Values],
+        block: int,
+        memory: Ints,
+        synapses: Synapses,
     ) -> None:
-        samples, operations = out.sent.shape[0], len(lossy(layer.program))
-        self.layer, self.out = layer, out
-        self.buffer: Values = currents.view(plan.sums(layer))
-        self.wide = layer.name in plan.wide
+        samples, operations = sent[layer.name].shape[0], len(layer.lossy)
+        self.layer, self.out, self.block = layer, out, block
         self.events = np.zeros((len(places(plan, layer)), 4), np.int64)
-        self.states = np.repeat(layer.initial[None], samples, axis=0)
+        shape = (samples, block, _stride(layer))
+        values: Values = memory.view(plan.sums(layer))[: int(np.prod(shape))].reshape(shape)
+        touched = np.zeros((samples, -(-layer.size // GROUP)), np.uint64)
+        self.sums = Sums(values, touched, self.events, layer.origin)
+        self.params, initial = layer.held
+        self.states = np.repeat(initial[None], samples, axis=0)
+        self.fired, self.dirty = np.zeros(layer.size, np.int64), np.zeros(samples, np.int64)
+        self.membrane, self.kept = _ordered(out.membrane, layer), _ordered(out.states, layer)
         self.before = self.states.copy() if len(layer.traits.lossless) < operations else None
-        self.dirty = np.zeros(samples, np.int64)
-        self.current: Values = self.buffer[:0].reshape(samples, 0, layer.size)
-        self.kernel, self.fully = kernel(layer.program, layer.traits), bool(out.membrane.size or out.states.size)
-        self.frame = fields(self._frame(fired))
-        self.delays = [link.delay for link in plan.into[layer.name]]
-        self.delivers = [
-            _deliverer(link, sent[link.source], self.buffer.dtype, self.events, operations + k)
-            for k, link in enumerate(plan.into[layer.name])
-        ]
+        self._held: list[Any] = [self.sums, sent]
+        self.calls: list[list[int]] = []
+        self.named: list[str] = []
+        self.dense: dict[str, Ints] = {}
+        for k, link in enumerate(plan.into[layer.name]):
+            wires = plan.wires[link.source]
+            call, given = deliver(link, sent[link.source], wires, self.sums, operations + k, synapses)
+            self._add(link.name, call, given)
+            if isinstance(link.scatter.form, DenseForm):
+                self.dense[link.name] = given
+        self.current = self._typed(plan)
+        self._add_neurons(sent[layer.name])
+        code = address(staging.clear, values.dtype, INT64, INT64)
+        given = fields(self.sums.fields)
+        self._add("clear", row(code, given, values), given)
 
-    def _frame(self, fired: Ints) -> Frame:
-        """The fields that no block changes."""
-        out = self.out
+    def _add(self, what: str, call: list[int], given: Any) -> None:
+        self.named.append(what)
+        self.calls.append(call)
+        self._held.append(given)
+
+    def _typed(self, plan: Plan) -> Values:
+        """The sums as the neurons take them: they may be wider, a float network may hold neurons in integers."""
+        values = self.sums.values
+        code: Callable[..., int]
+        if self.layer.name in plan.wide:
+            code, place = staging.wrap, len(self.events) - 1
+        elif self.layer.number is not np.float64 and values.dtype != np.int32:
+            code, place = staging.round_sums, 0
+        else:
+            return values
+        narrow = aligned(values.shape, np.int32)
+        given = fields(self.sums.fields | {"place": place})
+        self._add("convert", row(address(code, values.dtype, INT32, INT64), given, values, narrow), given)
+        return narrow
+
+    def _add_neurons(self, sent: Values) -> None:
+        if self.before is not None:
+            number = self.states.dtype
+            given = fields({"number 0": self.states.size})
+            call = row(address(staging.keep, number, number, INT64), given, self.states, self.before)
+            self._add("keep", call, given)
+        self.frame = self._frame(sent)
+        frame, code = neuron_fields(self.frame), self.layer.code
+        wanted = bool(self.membrane.size or self.kept.size)
+        call = row(code.fully if wanted else code.plain, np.frombuffer(memoryview(frame), np.int64))
+        self._add("neurons", call, frame)
+
+    def _frame(self, sent: Values) -> Frame:
         return {
-            "samples": out.sent.shape[0],
+            "samples": sent.shape[0],
             "neurons": self.layer.size,
-            "steps": out.sent.shape[1],
-            "states": _address(self.states),
-            "params": _address(self.layer.params),
-            "sent": _address(out.sent),
-            "fired": _address(fired),
-            "dirty": _address(self.dirty),
-            "membrane": _address(out.membrane),
-            "kept": _address(out.states),
-            "kept_stride": out.states.strides[0] // 8,
+            "steps": sent.shape[1],
+            "block": self.block,
+            "stride": self.sums.values.shape[2],
+            "words": sent.shape[2],
+            "current": pointer(self.current),
+            "touched": pointer(self.sums.touched),
+            "states": pointer(self.states),
+            "params": pointer(self.params),
+            "sent": pointer(sent),
+            "fired": pointer(self.fired),
+            "dirty": pointer(self.dirty),
+            "membrane": pointer(self.membrane),
+            "kept": pointer(self.kept),
+            "kept_stride": self.kept.strides[0] // 8,
         }
 
-    def run(self, first: int, last: int) -> None:
-        """Deliver what arrives in steps ``first`` to ``last - 1`` and run the neurons over them."""
-        if self.current.shape[1] != last - first:
-            shape = len(self.dirty), last - first, self.layer.size
-            self.current = self.buffer[: shape[0] * shape[1] * shape[2]].reshape(shape)
-            self.frame[CURRENT] = _address(self.current)
-        if not self.delivers:
-            self.current.fill(0)
-        fresh = True
-        for deliver, delay in zip(self.delivers, self.delays, strict=True):
-            deliver((first, last, delay, fresh), self.current)
-            fresh = False
-        self.frame[FIRST], self.frame[LAST] = first, last
-        current = self._typed(first)
-        if self.before is not None:
-            np.copyto(self.before, self.states)
-        self.kernel(self.frame, fully=self.fully)
-        if self.before is not None and np.count_nonzero(self.dirty):
-            self._note(first, current, self.before)
-
-    def _typed(self, first: int) -> Values:
-        """The current as the neurons take it: sums may be wider, a float network may hold neurons in integers."""
-        current = self.current
-        if self.wide:
-            current = np.empty(self.current.shape, np.int32)
-            kernels.narrow(self.current, first, current, self.events, len(self.events) - 1)
-        elif self.layer.number is not np.float64 and current.dtype != np.int32:
-            current = np.rint(current).astype(np.int64).astype(np.int32)  # neurons look at the lowest 26 bits only
-        if current is not self.current:
-            self.frame[CURRENT] = _address(current)
-        return current
-
-    def _note(self, first: int, current: Values, before: Values) -> None:
-        """Run the samples in which something was lost again, to see what and where."""
+    def note(self, first: int) -> None:
+        """Run the samples in which something was lost in the block from ``first`` on again, to see what and where."""
+        assert self.before is not None
+        steps = self.frame["steps"]
+        last = min(first + self.block, steps)
         for sample in np.flatnonzero(self.dirty):
-            lost = self._lost(current[sample], before[sample], self.out.sent[sample])
-            kernels.note_lost(lost, int(sample), first, self.events)
+            lost = np.zeros((self.block, self.layer.size), np.int64)
+            unused, fired = np.zeros(steps * self.frame["words"], np.int64), np.zeros(self.layer.size, np.int64)
+            again = {
+                "first": first,
+                "last": last,
+                "samples": 1,
+                "current": pointer(self.current[sample]),
+                "states": pointer(self.before[sample]),
+                "sent": pointer(unused),
+                "fired": pointer(fired),
+                "dirty": pointer(unused),
+                "membrane": 0,
+                "kept": 0,
+                "lost": pointer(lost),
+            }
+            self.layer.code(neuron_fields({**self.frame, **again}), fully=True)
+            note_lost(lost[: last - first], int(sample), first, self.events, self.layer.origin)
         self.dirty.fill(0)
 
-    def _lost(self, current: Values, before: Values, sent: Values) -> Ints:
-        """(steps, neurons) a bit for each operation that lost something, from a second run of one sample."""
-        lost, unused = np.zeros(current.shape, np.int64), np.zeros(current.shape[1], np.int64)
-        again = {
-            "samples": 1,
-            "current": _address(current),
-            "states": _address(before),
-            "sent": _address(sent),
-            "fired": _address(unused),
-            "dirty": _address(unused),
-            "membrane": 0,
-            "kept": 0,
-            "lost": _address(lost),
-        }
-        self.kernel(fields({**dict(zip(FRAME, self.frame, strict=True)), **again}), fully=True)
-        return lost
+    def fired_as_numbered(self) -> Ints:
+        """How many values each neuron sent."""
+        if self.layer.ordered:
+            return self.fired
+        found = np.empty_like(self.fired)
+        found[self.layer.origin] = self.fired
+        return found
+
+    def hand_over(self, sent: Values) -> None:
+        """Write what is wanted as the network numbers its neurons."""
+        origin = self.layer.origin
+        if self.out.sent.size and sent.dtype == np.uint64:
+            unpack(sent, origin, self.out.sent)
+        elif self.out.sent.size:
+            self.out.sent[..., origin] = sent
+        for made, wanted in ((self.membrane, self.out.membrane), (self.kept, self.out.states)):
+            if made is not wanted:
+                wanted[..., origin] = made
 
 
-def _address(values: Values) -> int:
-    """Where the data of ``values`` begin; 0 where there are none."""
-    return int(values.ctypes.data) if values.size else 0
+def _ordered(wanted: Values, layer: Layer) -> Values:
+    """The memory into which neurons write what is ``wanted``: another one where they stand in another order."""
+    return wanted if layer.ordered or wanted.size == 0 else np.empty(wanted.shape, wanted.dtype)
 
 
 def places(plan: Plan, layer: Layer) -> list[str]:
     """The names of the places where overflows are counted: operations, incoming connections, the sum of these."""
-    named = [op.result for op in lossy(layer.program)] + [link.name for link in plan.into[layer.name]]
+    named = [*layer.lossy, *(link.name for link in plan.into[layer.name])]
     return [*named, INPUT] if layer.name in plan.wide else named
-
-
-def _deliverer(link: Link, sent: Values, sums: Any, events: Ints, place: int) -> Callable[[Window, Values], None]:
-    """The function that adds what ``link`` brings in a window to sums of type ``sums``."""
-    form, rule = link.scatter.form, link.rule
-    by_form = INEXACT if sums == np.float64 else EXACT
-    deliver = by_form[type(form)]
-    if sums == np.float64:
-        return lambda window, current: deliver(sent, window, form, current)
-    return lambda window, current: deliver(sent, window, form, rule, current, events, place)
-
-
-@compiled
-def _count_nonzero(sent: Values, fired: Ints) -> None:
-    """``fired[wire] +=`` the number of nonzero values on each wire of ``sent`` (samples, steps, wires)."""
-    for sample in range(sent.shape[0]):
-        for step in range(sent.shape[1]):
-            row = sent[sample, step]
-            for wire in range(row.size):
-                fired[wire] += row[wire] != 0

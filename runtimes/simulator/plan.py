@@ -5,8 +5,9 @@ delay``. Layers stand in an order in which links without delay point forward; a 
 bounds the block of steps that may be run layer by layer.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,17 +17,20 @@ from numpy.typing import NDArray
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError
 from ranvier.compiler.ir.arrays import Shape, size
-from ranvier.compiler.ir.chip import ChipNetwork, Port
-from ranvier.compiler.ir.linear import SYNAPSES
+from ranvier.compiler.ir.chip import ChipNetwork, ConvSynapse, Population, Port
+from ranvier.compiler.ir.linear import SYNAPSES, Conv
 from ranvier.compiler.ir.models import realised
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
 from ranvier.compiler.ir.steps import StepProgram
-from ranvier.runtimes.simulator.forms import Scatter, chip_scatter, delivered, float_scatter, rule
-from ranvier.runtimes.simulator.layouts import Rule
+from ranvier.runtimes.simulator.emit import lossy
+from ranvier.runtimes.simulator.forms import Ends, Scatter, channels_last, chip_scatter, delivered, float_scatter, rule
+from ranvier.runtimes.simulator.layouts import Ints, Rule
+from ranvier.runtimes.simulator.machine import Kernel, kernel
+from ranvier.runtimes.simulator.merged import merged
 from ranvier.runtimes.simulator.ranges import UNKNOWN, Traits, traits
 
 Values = NDArray[Any]
-NO_RULE: Rule = (0, 0, 0)
+NO_RULE: Rule = (2**63 - 1, 64, 0)
 MOST_SUM = 2**31 - 1
 
 
@@ -34,7 +38,8 @@ MOST_SUM = 2**31 - 1
 class Layer:
     """A population: ``params`` (parameters, neurons) and ``initial`` (states, neurons), int64 or float64.
 
-    ``traits`` say how large its numbers can get.
+    ``traits`` say how large its numbers can get. The simulator holds neuron ``origin[k]`` at place k: the targets of a
+    convolution have channels last.
     """
 
     name: str
@@ -44,10 +49,34 @@ class Layer:
     initial: Values
     traits: Traits = UNKNOWN
 
-    @property
+    origin: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @cached_property
     def size(self) -> int:
         """Number of neurons."""
         return size(self.shape)
+
+    @cached_property
+    def code(self) -> Kernel:
+        """The machine code of the neurons."""
+        return kernel(self.program, self.traits)
+
+    @cached_property
+    def lossy(self) -> tuple[str, ...]:
+        """The operations whose overflows are counted."""
+        return tuple(op.result for op in lossy(self.program))
+
+    @cached_property
+    def ordered(self) -> bool:
+        """Whether the simulator holds the neurons as the network numbers them."""
+        return bool(np.array_equal(self.origin, np.arange(self.size)))
+
+    @cached_property
+    def held(self) -> tuple[Values, Values]:
+        """``params`` and ``initial`` as the simulator holds the neurons."""
+        if self.ordered:
+            return self.params, self.initial
+        return np.ascontiguousarray(self.params[:, self.origin]), np.ascontiguousarray(self.initial[:, self.origin])
 
     @property
     def number(self) -> type[np.int64] | type[np.float64]:
@@ -96,6 +125,11 @@ class Plan:
         return isinstance(self.source, Port)
 
     @cached_property
+    def wires(self) -> Mapping[str, int]:
+        """How many wires the source and each layer have."""
+        return {self.source.name: size(self.source.shape)} | {layer.name: layer.size for layer in self.layers}
+
+    @cached_property
     def into(self) -> Mapping[str, tuple[Link, ...]]:
         """The links that end at each layer."""
         return {layer.name: tuple(k for k in self.links if k.target == layer.name) for layer in self.layers}
@@ -124,20 +158,39 @@ _plans: WeakKeyDictionary[ChipNetwork | Network, Plan] = WeakKeyDictionary()
 
 def _lowered(network: ChipNetwork | Network) -> Plan:
     if isinstance(network, ChipNetwork):
-        links = tuple(_chip_links(network))
+        shapes = {c.target: c.synapse.out_shape for c in network.connections if isinstance(c.synapse, ConvSynapse)}
+        origins = _origins(network.ports[0], network.populations, shapes)
+        links = tuple(_chip_links(network, origins))
         most = {p.name: _most(network, p.name, links) for p in network.populations}
         wide = frozenset(name for name, sum_ in most.items() if sum_ > MOST_SUM)
-        layers = [_known(layer, most[layer.name]) for layer in _chip_layers(network)]
+        layers = [_known(layer, most[layer.name]) for layer in _chip_layers(network, origins)]
         return Plan(network.ports[0], _ordered(layers, links), links, network.readout, wide)
     found = _unfolded(network)
     if found:
         raise RanvierError(found)
-    links = tuple(_float_links(network))
-    layers = [_float_layer(node) for node in network.populations]
+    convs = [node for node in network.nodes if isinstance(node, Conv)]
+    shapes = {after.target: op.out_shape for op in convs for after in network.out_of[op.name]}
+    origins = _origins(network.inputs[0], network.populations, shapes)
+    links = tuple(_float_links(network, origins))
+    layers = [replace(_float_layer(node), origin=origins[node.name]) for node in network.populations]
     return Plan(network.inputs[0], _ordered(layers, links), links, network.readout)
 
 
-def _chip_layers(chip: ChipNetwork) -> list[Layer]:
+def _origins(
+    source: Port | Input, populations: Sequence[Population | Neurons], shapes: Mapping[str, Shape]
+) -> Mapping[str, Ints]:
+    """The order in which the simulator holds the wires of the source and of each population.
+
+    ``shapes``: what convolutions reach populations with; their neurons stand with channels last.
+    """
+    found = {source.name: np.arange(size(source.shape), dtype=np.int64)}
+    for p in populations:
+        shape = shapes.get(p.name)
+        found[p.name] = np.arange(size(p.shape), dtype=np.int64) if shape is None else channels_last(shape)
+    return found
+
+
+def _chip_layers(chip: ChipNetwork, origins: Mapping[str, Ints]) -> list[Layer]:
     return [
         Layer(
             p.name,
@@ -145,6 +198,7 @@ def _chip_layers(chip: ChipNetwork) -> list[Layer]:
             p.program,
             _table([p.params[name] for name in p.program.params], p.size, np.int64),
             _table([p.initial[state.name] for state in p.program.states], p.size, np.int64),
+            origin=origins[p.name],
         )
         for p in chip.populations
     ]
@@ -162,10 +216,10 @@ def _known(layer: Layer, most: int) -> Layer:
     return replace(layer, traits=traits(layer.program, params, initial, min(most, MOST_SUM + 1)))
 
 
-def _chip_links(chip: ChipNetwork) -> list[Link]:
+def _chip_links(chip: ChipNetwork, origins: Mapping[str, Ints]) -> list[Link]:
     links = []
-    for c in chip.connections:
-        delay, scatter = chip.network_delay(c), chip_scatter(c.synapse)
+    for c in merged(chip):
+        delay, scatter = chip.network_delay(c), chip_scatter(c.synapse, Ends(origins[c.source], origins[c.target]))
         assert delay >= 0, f"{c.name} arrives {-delay} steps before it is sent"
         links.append(Link(c.name, c.source, c.target, delay, scatter, rule(c, scatter.peak)))
     return links
@@ -173,7 +227,9 @@ def _chip_links(chip: ChipNetwork) -> list[Link]:
 
 def _most(chip: ChipNetwork, target: str, links: Sequence[Link]) -> int:
     """What the links into ``target`` can add up to in one step, from their weights and the senders' messages."""
-    return sum(delivered(k.rule, k.scatter.peak, chip.by_name[k.source].bits) for k in links if k.target == target)
+    bits = {k.name: chip.by_name[k.source].bits for k in links if k.target == target}
+    largest = {name: 1 if width == 0 else 2 ** (width - 1) - 1 for name, width in bits.items()}
+    return sum(delivered(k.rule, k.scatter.peak, largest[k.name]) for k in links if k.name in largest)
 
 
 def _float_layer(node: Neurons) -> Layer:
@@ -185,15 +241,12 @@ def _float_layer(node: Neurons) -> Layer:
     return Layer(node.name, node.shape, made.program, params, initial)
 
 
-def _float_links(network: Network) -> list[Link]:
+def _float_links(network: Network, origins: Mapping[str, Ints]) -> list[Link]:
     links: list[Link] = []
     for op in (node for node in network.nodes if isinstance(node, SYNAPSES)):
-        scatter = float_scatter(op)
-        links += [
-            Link(op.name, before.source, after.target, before.delay + after.delay, scatter, NO_RULE)
-            for before in network.into[op.name]
-            for after in network.out_of[op.name]
-        ]
+        for before, after in itertools.product(network.into[op.name], network.out_of[op.name]):
+            scatter = float_scatter(op, Ends(origins[before.source], origins[after.target]))
+            links.append(Link(op.name, before.source, after.target, before.delay + after.delay, scatter, NO_RULE))
     return links
 
 

@@ -10,7 +10,7 @@ from ranvier.compiler.ir.interpret import step
 from ranvier.compiler.ir.programs import Features, chip_lif
 from ranvier.compiler.ir.steps import OPS, StepProgram
 from ranvier.compiler.ir.trace import Trace
-from ranvier.runtimes.simulator.emit import lossy
+from ranvier.runtimes.simulator.emit import GROUP, lossy
 from ranvier.runtimes.simulator.lanes import FLOAT, INTEGER, static
 from ranvier.runtimes.simulator.machine import fields, kernel
 from ranvier.runtimes.simulator.ranges import Traits
@@ -62,7 +62,9 @@ def test_every_operation(domain: str, neurons: int) -> None:
     kept = np.zeros((2, *current.shape), number)
     fired, dirty = np.zeros(neurons, np.int64), np.zeros(SAMPLES, np.int64)
     lost = np.zeros(current.shape, np.int64)
-    frame = {"first": 0, "last": STEPS, "samples": SAMPLES, "neurons": neurons, "steps": STEPS}
+    touched = np.full((SAMPLES, -(-neurons // GROUP)), -1, np.int64)
+    frame = {"first": 0, "last": STEPS, "samples": SAMPLES, "neurons": neurons, "steps": STEPS, "block": STEPS}
+    frame |= {"stride": neurons, "touched": address(touched)}
     frame |= {"current": address(current), "params": address(params), "sent": address(sent), "fired": address(fired)}
     run, full = kernel(program, Traits()), {"membrane": address(membrane), "kept": address(kept)}
     full |= {"kept_stride": current.size, "lost": address(lost), "dirty": address(dirty)}
@@ -99,7 +101,9 @@ def test_the_edges_of_registers(kind: str, constants: tuple[int, ...], bits: int
     edges = np.array([sign * 2**17 + near for sign in (-1, 1) for near in (-1, 0, 1)])
     values = np.concatenate([edges, 3 * edges, [0, -1, 7, -7, -8, 8]]).astype(np.int32)
     sent, fired, dirty = np.zeros(values.size, np.int64), np.zeros(values.size, np.int64), np.zeros(1, np.int64)
+    touched = np.full(2, -1, np.int64)
     frame = {"first": 0, "last": 1, "samples": 1, "neurons": values.size, "steps": 1, "current": address(values)}
+    frame |= {"block": 1, "stride": values.size, "touched": address(touched)}
     frame |= {"sent": address(sent), "fired": address(fired), "dirty": address(dirty)}
     kernel(program, Traits(bits))(fields(frame))
     np.testing.assert_array_equal(sent, step(program, {}, {}, values.astype(np.int64)).spikes)
@@ -110,7 +114,9 @@ def test_no_memory_beside_the_neurons_is_touched() -> None:
     current, states, params = arrays(program, 5, 19)
     sent = np.full(SAMPLES * STEPS * 19 + 64, 77, np.int64)
     fired, dirty = np.full(19 + 64, 5, np.int64), np.zeros(SAMPLES, np.int64)
+    touched = np.full((SAMPLES, 2), -1, np.int64)
     frame = {"first": 0, "last": STEPS, "samples": SAMPLES, "neurons": 19, "steps": STEPS, "dirty": address(dirty)}
+    frame |= {"block": STEPS, "stride": 19, "touched": address(touched)}
     frame |= {"current": address(current), "params": address(params), "fired": address(fired)}
     kernel(program, Traits())(fields({**frame, "states": address(states), "sent": address(sent)}))
     assert (sent[-64:] == 77).all()

@@ -1,8 +1,6 @@
 """Corners of the synapse kernels that random networks seldom reach, each against the oracle."""
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from ranvier.compiler.ir.network import Readout
 from ranvier.compiler.ir.programs import Features, chip_lif
 from ranvier.runtimes import oracle
 from ranvier.runtimes.recording import Recording, Records
-from ranvier.runtimes.simulator import kernels, run, vectors
+from ranvier.runtimes.simulator import dense, run
 
 EVERYTHING: Records = ("spikes", "states", "membrane")
 RNG = np.random.default_rng(11)
@@ -171,11 +169,6 @@ def sparse(weight: NDArray[np.int32]) -> SparseSynapse:
     return SparseSynapse(weight[weight != 0], np.nonzero(weight)[1], indptr, weight.shape[1])
 
 
-def test_the_disk_cache_of_the_kernels_knows_their_instructions() -> None:
-    digest = hashlib.sha256(Path(vectors.__file__).read_bytes()).hexdigest()[:16]
-    assert digest == kernels.VECTORS, f"write {digest} to kernels.VECTORS, so that what is compiled is made anew"
-
-
 def test_layout_of_shapes() -> None:
     weight = RNG.integers(-50, 60, (size((2, 3, 4)), 6)).astype(np.int32)
     recording = agree(one_layer(DenseSynapse(weight), (2, 3), (2, 3, 4)), spikes((2, 5, 2, 3), 0.5))
@@ -227,8 +220,8 @@ def test_single_steps_of_more_samples_than_are_listed_together() -> None:
         Connection("r", "n", "n", DenseSynapse(loop), 24, "mixed", 1),
     )
     chip = ChipNetwork("net", "loihi2", (Port("in", (70,)),), (stock("n", (70,)),), connections, Readout("n"))
-    inputs = spikes((2 * kernels.ROWS + 5, 3, 70), 0.3)
-    inputs[: kernels.ROWS + 1] = 0
+    inputs = spikes((2 * dense.ROWS + 5, 3, 70), 0.3)
+    inputs[: dense.ROWS + 1] = 0
     assert "r" in wrapped_places(agree(chip, inputs))
 
 

@@ -9,7 +9,7 @@ from ranvier.compiler.ir.chip import ChipNetwork, Connection, ConvSynapse, Dense
 from ranvier.compiler.ir.network import Readout
 from ranvier.compiler.ir.programs import Features, chip_lif
 from ranvier.runtimes.simulator import run
-from ranvier.runtimes.simulator.forms import chip_scatter
+from ranvier.runtimes.simulator.forms import Ends, chip_scatter
 from ranvier.runtimes.simulator.layouts import ConvForm
 from ranvier.runtimes.simulator.memory import LINE, aligned
 from ranvier.runtimes.simulator.plan import lower
@@ -62,10 +62,10 @@ def test_weights_begin_at_cache_lines() -> None:
 def test_every_position_of_a_convolution_has_as_many_taps() -> None:
     weight = np.arange(1, 26, dtype=np.int32).reshape(1, 1, 5, 5)
     synapse = ConvSynapse(weight, (1, 9, 9), (1, 4, 4), (2, 2), ((1, 1), (1, 1)), (1, 1), 1)
-    form = chip_scatter(synapse).form
+    form = chip_scatter(synapse, Ends(np.arange(81), np.arange(16))).form
     assert isinstance(form, ConvForm)
     assert form.down_tap.shape == form.down_out.shape == (9, 3)
     assert not form.weight[:, 5].any()
     assert not form.weight[:, :, 5].any()
     assert form.down_out.min() >= 0
-    assert form.down_out.max() < 4
+    assert form.down_out.max() == 3 * 4
