@@ -1,7 +1,8 @@
 """How well networks are mapped to cores: core counts, messages, hops, time and memory, next to other mappers.
 
-Run with ``python -m benchmarks.placement [--table NAME] [--plot FILE]``. METIS takes part where pymetis is installed,
-KaHyPar with ``--kahypar PYTHON CONFIG``: an interpreter that has the ``kahypar`` package, and its configuration file.
+Run with ``python -m benchmarks.placement [--table NAME] [--plot FILE]``. METIS and Mt-KaHyPar take part where pymetis
+and mtkahypar are installed, KaHyPar with ``--kahypar PYTHON CONFIG``: an interpreter that has the ``kahypar`` package,
+and its configuration file.
 Times are processor time: all of these are one thread, and what else the machine does is not measured.
 """
 
@@ -15,10 +16,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from benchmarks.placement_contenders import SWAPS, greedy_swaps, kahypar, layered_flows, metis, packets
+from benchmarks.placement_contenders import (
+    SWAPS,
+    axons_from,
+    greedy_swaps,
+    kahypar,
+    layered_flows,
+    metis,
+    mt_kahypar,
+    packets,
+    straight_columns,
+)
 from benchmarks.placement_networks import mnist_cnn, mobilenet, ring_pairs, rings, synapses
 
 from ranvier.compiler.analysis.flows import homes_of, mesh_load
+from ranvier.compiler.analysis.resources import Mapper
 from ranvier.compiler.analysis.traffic import load
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.arrays import IntArray
@@ -26,6 +38,9 @@ from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.ir.program import CoreSite
 from ranvier.compiler.passes.mapping.curve import hilbert
 from ranvier.compiler.passes.mapping.effort import Effort, silent
+from ranvier.compiler.passes.mapping.fusion import Fusion
+from ranvier.compiler.passes.mapping.loads import Loads
+from ranvier.compiler.passes.mapping.packing import Packer
 from ranvier.compiler.passes.mapping.swaps import Costs, Swaps
 from ranvier.compiler.passes.partition import Partition
 from ranvier.compiler.passes.place import Place
@@ -71,29 +86,62 @@ def core_counts() -> Iterator[Row]:
 
 
 def partitions(kahypar_with: tuple[str, Path] | None) -> Iterator[Row]:
-    """Packets of the synthetic layered nets by all partitioners that are there."""
-    for layers, size, fan, parts in _RINGS:
-        sources, targets = ring_pairs(layers, size, fan)
-        neurons, name = layers * size, f"{layers * size:,} neurons, {sources.size:,} synapses, {parts} cores"
+    """Packets of the synthetic layered nets by all partitioners that are there; then with the neurons shuffled."""
+    for ring in _RINGS:
+        yield from _partitioned(*ring, kahypar_with, shuffled=False)
+    for ring in _RINGS:
+        yield from _partitioned(*ring, None, shuffled=True)
 
-        def row(how: str, core: IntArray, seconds: float) -> Row:
-            largest = 100.0 * np.bincount(core).max() * parts / neurons - 100  # noqa: B023 -- used within the turn
-            return name, how, packets(sources, targets, core), f"{largest:.1f} %", seconds  # noqa: B023
 
-        yield row("random", np.random.default_rng(0).permutation(neurons) * parts // neurons, 0.0)
-        yield row("sequential", np.arange(neurons) * parts // neurons, 0.0)
-        if (found := metis(sources, targets, neurons, parts)) is not None:
-            yield row("METIS (pymetis)", *found)
-        if kahypar_with:
-            yield row("KaHyPar km1", *kahypar(*kahypar_with, sources, targets, neurons, parts))
-        chip, most = rings(layers, size, fan), int(1.03 * neurons / parts)
-        for effort in ("quick", "normal", "thorough"):
-            mapper = Partition(load_target("loihi1"), max_neurons=most, effort=Effort.named(effort))
+def _partitioned(
+    layers: int, size: int, fan: int, parts: int, kahypar_with: tuple[str, Path] | None, *, shuffled: bool
+) -> Iterator[Row]:
+    sources, targets = ring_pairs(layers, size, fan, shuffled=shuffled)
+    neurons, order = layers * size, ", shuffled" if shuffled else ""
+    name = f"{neurons:,} neurons, {sources.size:,} synapses, {parts} cores{order}"
+
+    def row(how: str, core: IntArray, seconds: float) -> Row:
+        largest = 100.0 * np.bincount(core).max() * parts / neurons - 100
+        return name, how, packets(sources, targets, core), f"{largest:.1f} %", seconds
+
+    axons = axons_from(sources, targets, neurons, layers)
+    yield row("random", np.random.default_rng(0).permutation(neurons) * parts // neurons, 0.0)
+    yield row("sequential", np.arange(neurons) * parts // neurons, 0.0)
+    if (found := metis(sources, targets, neurons, parts)) is not None:
+        yield row("METIS (pymetis)", *found)
+    if (found := mt_kahypar(axons, parts)) is not None:
+        yield row("Mt-KaHyPar km1, deterministic", *found)
+    if kahypar_with:
+        yield row("KaHyPar km1", *kahypar(*kahypar_with, sources, targets, neurons, parts))
+    yield row("ranvier, straight columns alone", *straight_columns(axons, parts))
+    chip, most = rings(layers, size, fan, shuffled=shuffled), int(1.03 * neurons / parts)
+    for effort in ("quick", "normal", "thorough"):
+        mapper = Partition(load_target("loihi1"), max_neurons=most, effort=Effort.named(effort))
+        begin = time.process_time()
+        pieces = mapper(chip).pieces
+        seconds = time.process_time() - begin
+        homes = homes_of(chip, pieces)
+        yield row(f"ranvier {effort}", np.concatenate([homes[p.name] for p in chip.populations]), seconds)
+
+
+def fusions() -> Iterator[Row]:
+    """Messages of convolutional networks before and after layers share cores."""
+    cases: tuple[tuple[str, Callable[[], ChipNetwork]], ...] = (
+        ("MNIST CNN 16-32-64-10 of the tutorial", lambda: mnist_cnn((16, 32, 64, 10))),
+        ("CIFAR-10 MobileNet", lambda: mobilenet(32, 1.0, 10, 1)),
+        ("MobileNet, 128 x 128", lambda: mobilenet(128)),
+    )
+    for name, make in cases:
+        for target in ("loihi1", "loihi2"):
+            chip = make()
+            loads = Loads(Mapper(chip, load_target(target)))
             begin = time.process_time()
-            pieces = mapper(chip).pieces
-            seconds = time.process_time() - begin
-            homes = homes_of(chip, pieces)
-            yield row(f"ranvier {effort}", np.concatenate([homes[p.name] for p in chip.populations]), seconds)
+            packed, slots = Packer(loads).run()
+            between = time.process_time()
+            fusion = Fusion(loads, slots, silent)
+            fused = fusion(packed)
+            seconds = (between - begin, time.process_time() - between)
+            yield name, target, len(packed), len(fused), *map(int, map(fusion.messages, (packed, fused))), *seconds
 
 
 def placements() -> Iterator[Row]:
@@ -184,7 +232,7 @@ def refusals() -> Iterator[Row]:
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--table", choices=("cores", "partition", "place", "scale", "refuse"))
+    parser.add_argument("--table", choices=("cores", "partition", "fuse", "place", "scale", "refuse"))
     parser.add_argument("--kahypar", nargs=2, metavar=("PYTHON", "CONFIG"))
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--one", nargs=3, metavar=("SIDE", "WIDTH", "NEURONS"), help=argparse.SUPPRESS)
@@ -193,14 +241,20 @@ def main() -> None:
         print(json.dumps(scaled(int(asked.one[0]), float(asked.one[1]), int(asked.one[2]) or None)))
         return
     other = (asked.kahypar[0], Path(asked.kahypar[1])) if asked.kahypar else None
-    Partition(load_target("loihi1"), max_neurons=40)(rings(2, 64, 4))  # compiles the kernels
+    Partition(load_target("loihi1"), max_neurons=40)(rings(4, 64, 4))  # compiles the kernels
     Swaps(Costs(), Effort.named("quick"), 0, silent)(layered_flows((2, 2)), [(0, i, 0) for i in range(4)])
+    axons_from(*ring_pairs(2, 64, 4), 128, 2)
     tables = {
         "cores": ("Cores on loihi1", "network,neurons,published,cores,chips,neurons used,CPU s", core_counts),
         "partition": (
             "Packets when every neuron spikes once",
             "network,partitioner,packets,over the mean load,CPU s",
             lambda: partitions(other),
+        ),
+        "fuse": (
+            "Convolutions before and after layers share cores",
+            "network,target,cores packed,cores fused,messages packed,messages fused,pack CPU s,fuse CPU s",
+            fusions,
         ),
         "place": ("128 cores in layers on 16 x 8", "placement,spike-hops,busiest link,CPU s", placements),
         "scale": (

@@ -1,4 +1,4 @@
-"""Other mappers, measured in the same run as ours: sequential, random, METIS, KaHyPar; greedy swaps in numpy."""
+"""Other mappers, measured in the same run as ours: METIS, KaHyPar, Mt-KaHyPar; greedy swaps in numpy."""
 
 import importlib
 import json
@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.compiler.analysis.flows import Flows
+from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.arrays import FloatArray, IntArray
+from ranvier.compiler.passes.mapping.axon_kernels import listed, transposed
+from ranvier.compiler.passes.mapping.axons import Axons
+from ranvier.compiler.passes.mapping.engines import ENGINES
+from ranvier.compiler.passes.mapping.refinement import column_starts
 
 SWAPS = 60_000
 # Runs in the interpreter that has kahypar: reads the hypergraph, writes the blocks and the processor time.
@@ -70,6 +75,31 @@ def kahypar(
         subprocess.run([python, "-c", _KAHYPAR, folder, str(config), str(parts)], check=True, timeout=1800)
         seconds, found = json.loads((Path(folder) / "found.json").read_text())
     return np.array(found), seconds
+
+
+def axons_from(sources: IntArray, targets: IntArray, neurons: int, layers: int) -> Axons:
+    """The axon hypergraph of layers of equal size, as the mapper's search takes it."""
+    lists = listed(sources.astype(np.int32), targets.astype(np.int32), neurons)
+    first = {f"ring{i}": i * (neurons // layers) for i in range(layers)}
+    return Axons(first, *lists, *transposed(*lists), np.ones(neurons))
+
+
+def mt_kahypar(axons: Axons, parts: int) -> tuple[IntArray, float] | None:
+    """Mt-KaHyPar (km1, epsilon 0.03, deterministic preset, one thread), and its seconds; None where not installed."""
+    begin = time.process_time()
+    try:
+        found = ENGINES["mtkahypar"](axons, parts, 1)
+    except RanvierError:
+        return None
+    return found.astype(np.int64), time.process_time() - begin
+
+
+def straight_columns(axons: Axons, parts: int) -> tuple[IntArray, float]:
+    """The best of the columns that the search starts from, and the seconds to choose it; no limit is checked."""
+    begin = time.process_time()
+    size = axons.neurons // len(axons.first)
+    found, _ = min(column_starts([size] * len(axons.first), axons, parts), key=lambda start: start[1])
+    return found.astype(np.int64), time.process_time() - begin
 
 
 def layered_flows(sizes: Sequence[int], seed: int = 0) -> Flows:

@@ -100,10 +100,11 @@ def synapses(chip: ChipNetwork) -> int:
     return found
 
 
-def ring_pairs(layers: int, size: int, fan: int, seed: int = 0) -> tuple[IntArray, IntArray]:
+def ring_pairs(layers: int, size: int, fan: int, seed: int = 0, *, shuffled: bool = False) -> tuple[IntArray, IntArray]:
     """(synapses,) sources and targets of ``layers`` rings of ``size`` neurons.
 
-    Each neuron connects to the distinct values of ``fan`` random offsets in +-fan in the next ring.
+    Each neuron connects to the distinct values of ``fan`` random offsets in +-fan in the next ring. ``shuffled``: the
+    neurons of every ring are numbered at random.
     """
     random = np.random.default_rng(seed)
     sources, targets = [], []
@@ -112,12 +113,15 @@ def ring_pairs(layers: int, size: int, fan: int, seed: int = 0) -> tuple[IntArra
         new = np.diff(reached, axis=1, prepend=-1) != 0
         sources.append(np.nonzero(new)[0] + layer * size)
         targets.append(reached[new] + (layer + 1) * size)
-    return np.concatenate(sources), np.concatenate(targets)
+    number = np.arange(layers * size)
+    if shuffled:
+        number = np.concatenate([layer * size + random.permutation(size) for layer in range(layers)])
+    return number[np.concatenate(sources)], number[np.concatenate(targets)]
 
 
-def rings(layers: int, size: int, fan: int, seed: int = 0) -> ChipNetwork:
+def rings(layers: int, size: int, fan: int, seed: int = 0, *, shuffled: bool = False) -> ChipNetwork:
     """The network of ``ring_pairs``, without a port."""
-    sources, targets = ring_pairs(layers, size, fan, seed)
+    sources, targets = ring_pairs(layers, size, fan, seed, shuffled=shuffled)
     populations = tuple(lif(f"ring{i}", (size,), i + 1) for i in range(layers))
     connections = []
     for i in range(layers - 1):

@@ -7,6 +7,7 @@ and the messages between chips few (``mapping.swaps``). Where nobody has publish
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from ranvier.compiler.analysis.flows import Flows, flows
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Place", "hilbert"]
 # Mesh hops that a message between chips counts for, where the target does not say how much narrower those links are.
 _CROSSING = 30.0
+# So many sites are offered to the cores at most, the first ones along the curves: a mesh may be of any size.
+_FREE, _FREE_PER_CORE = 1024, 4
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,15 @@ class Place:
         return 1.0, 1.0
 
     def _sites(self, cores: int) -> list[Site]:
-        """The sites of as many chips as ``cores`` need, along the curve of each chip."""
-        size = self.target.cores_per_chip
-        path, per_tile = self._path()
-        return [
-            (chip, *(path[place // per_tile] if path else (-1, -1)))
-            for chip in range(-(-cores // size))
-            for place in range(size)
-        ]
+        """The sites of as many chips as ``cores`` need, along the curve of each chip; few of the free ones."""
+        size, most = self.target.cores_per_chip, _FREE + _FREE_PER_CORE * cores
+        path, per_tile = self._path(min(size, most))
+        places = islice(product(range(-(-cores // size)), range(size)), most)
+        return [(chip, *(path[place // per_tile] if path else (-1, -1))) for chip, place in places]
 
-    def _path(self) -> tuple[tuple[tuple[int, int], ...], int]:
+    def _path(self, places: int) -> tuple[tuple[tuple[int, int], ...], int]:
         mesh, tiles = self.target.chip.mesh.known(), self.target.chip.tiles
-        return (hilbert(*mesh), tiles.v.cores_per_tile) if mesh and tiles else ((), 1)
+        if not (mesh and tiles):
+            return (), 1
+        per_tile = tiles.v.cores_per_tile
+        return hilbert(*mesh, count=-(-places // per_tile)), per_tile

@@ -33,11 +33,12 @@ USES = (
 def target_files(draw: st.DrawFn) -> str:
     """A file that extends a shipped chip with limits of any size."""
     lines = [f'extends = "{draw(st.sampled_from(["generic", "loihi2", "loihi1"]))}"']
-    cores = draw(st.sampled_from([1, 2, 7, 64, 2**20]))
+    width, height = draw(st.sampled_from([(1, 1), (2, 1), (7, 1), (8, 8), (1024, 1024)]))
+    cores, mesh = width * height, draw(st.sampled_from(["'missing'", f"[{width}, {height}]"]))
     lines += [
         f"chip.count.v = {{ cores = {cores} }}",
         f"chip.tiles = {{ v = {{ count = {cores}, cores_per_tile = 1 }}, src = 'own' }}",
-        "chip.mesh = { v = 'missing', src = 'own' }",
+        f"chip.mesh = {{ v = {mesh}, src = 'own' }}",
         f"chip.systems = {{ v = {{ ours = {draw(st.sampled_from([1, 3, 10**6]))} }}, src = 'own' }}",
         "chip.system = 'ours'",
         f"synapse.share_conv = '{draw(st.sampled_from(['none', 'native']))}'",
@@ -68,7 +69,10 @@ def test_a_placement_keeps_every_limit_or_there_is_a_diagnosis(
     assert all(d.fix and d.place and "limit" in d.figures for d in found)
     if not found:
         assert violations(chip, target, pieces) == []
-        placement = Place(target)(pieces)
+        placement = Place(target)(pieces, chip)
+        assert len({(site.chip, site.x, site.y) for site in placement.sites}) == placement.cores or (
+            target.chip.mesh.known() is None
+        )
         assert placement.cores <= target.cores_per_chip * target.max_chips
         assert all(site.chip < target.max_chips for site in placement.sites)
         held = sorted((p.population, p.start, p.stop) for p in pieces)

@@ -45,7 +45,7 @@ def quantities(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Sou
 
 
 def test_names() -> None:
-    assert target_names() == ("generic", "loihi1", "loihi2", "speck2f", "truenorth", "xylo_a2")
+    assert target_names() == ("generic", "loihi1", "loihi2", "speck2f", "stems_1mb", "truenorth", "xylo_a2")
     assert meshes() == ("generic", "loihi1", "loihi2")
     assert all(load_any(name).name == name for name in target_names())
 

@@ -38,6 +38,8 @@ class Axons:
 
 def axons_of(chip: ChipNetwork, rates: Mapping[str, float]) -> Axons | None:
     """The hypergraph of ``chip``, None where convolutions share weights or it would be too large."""
+    from ranvier.compiler.passes.mapping.axon_kernels import listed, transposed  # noqa: PLC0415 -- Numba is slow to load
+
     inner = [c for c in chip.connections if c.source in {p.name for p in chip.populations}]
     if any(isinstance(c.synapse, ConvSynapse) for c in chip.connections) or not inner:
         return None
@@ -48,8 +50,8 @@ def axons_of(chip: ChipNetwork, rates: Mapping[str, float]) -> Axons | None:
     neurons = int(sizes.sum())
     pairs = [_pairs(c, first) for c in inner]
     sources, targets = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    pointers, members = _listed(sources, targets, neurons)
-    near, axons = _listed(members, np.repeat(np.arange(neurons, dtype=np.int32), np.diff(pointers)), neurons, own=False)
+    pointers, members = listed(sources, targets, neurons)
+    near, axons = transposed(pointers, members)
     weights = np.repeat([rates.get(p.name, 1.0) for p in chip.populations], sizes)
     return Axons(first, pointers, members, near, axons, weights)
 
@@ -60,28 +62,15 @@ def _most(connection: Connection) -> int:
 
 
 def _pairs(connection: Connection, first: Mapping[str, int]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """(synapses,) source and target neurons of the nonzero weights."""
+    """(synapses,) source and target neurons of the nonzero weights, by rising target."""
     synapse = connection.synapse
     assert not isinstance(synapse, ConvSynapse)
     if isinstance(synapse, DenseSynapse):
         targets, sources = np.nonzero(synapse.weight)
     else:
-        kept = synapse.data != 0
-        targets = np.repeat(np.arange(synapse.out_size), np.diff(synapse.indptr))[kept]
-        sources = synapse.indices[kept]
-    return (sources + first[connection.source]).astype(np.int32), (targets + first[connection.target]).astype(np.int32)
-
-
-def _listed(
-    keys: NDArray[np.int32], values: NDArray[np.int32], neurons: int, *, own: bool = True
-) -> tuple[IntArray, NDArray[np.int32]]:
-    """Values by key as pointers and one array, each once; with ``own``, every key that occurs is a value of itself."""
-    from scipy.sparse import coo_array  # noqa: PLC0415 -- importing the compiler stays fast
-
-    if own:
-        there = np.unique(keys)
-        keys, values = np.concatenate([keys, there]), np.concatenate([values, there])
-    ones = np.ones(keys.size, dtype=np.int8)
-    table = coo_array((ones, (keys, values)), shape=(neurons, neurons)).tocsr()
-    table.sum_duplicates()
-    return table.indptr.astype(np.int64), table.indices.astype(np.int32)
+        targets = np.repeat(np.arange(synapse.out_size, dtype=np.int32), np.diff(synapse.indptr))
+        sources = synapse.indices
+        if not (kept := synapse.data != 0).all():
+            targets, sources = targets[kept], sources[kept]
+    begin, end = np.int32(first[connection.source]), np.int32(first[connection.target])
+    return sources.astype(np.int32) + begin, targets.astype(np.int32) + end

@@ -1,19 +1,19 @@
 """A Hilbert curve over any rectangle: cores that are neighbours in number become neighbours on the mesh."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 Point = tuple[int, int]
 
 
-def hilbert(width: int, height: int) -> tuple[Point, ...]:
-    """Every point of a rectangle once, along a Hilbert curve generalised to any sides.
+def hilbert(width: int, height: int, count: int | None = None) -> tuple[Point, ...]:
+    """The points of a rectangle, each once, along a Hilbert curve generalised to any sides; the first ``count``.
 
     Steps go to a neighbour, but for one diagonal step where an odd side leaves no other way. Method: the
     recursive halving of Cerveny's generalised Hilbert curve.
     """
-    if width >= height:
-        return tuple(_curve((0, 0), (width, 0), (0, height)))
-    return tuple(_curve((0, 0), (0, height), (width, 0)))
+    along, across = ((width, 0), (0, height)) if width >= height else ((0, height), (width, 0))
+    return tuple(islice(_curve((0, 0), along, across), count))
 
 
 def _curve(start: Point, along: Point, across: Point) -> Iterator[Point]:

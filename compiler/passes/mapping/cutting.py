@@ -71,7 +71,7 @@ class Cutter:
 
     def _ranked(self, population: Population, shape: Shape, slots: Slots, fewest: int) -> Iterator[Counts]:
         """Counts of at least ``fewest`` parts whose largest block may fit, by rising cost."""
-        options = [_distinct_lengths(n) for n in shape]
+        options = [distinct_lengths(n) for n in shape]
         if len(shape) == 1:
             (parts,) = options
             parts = np.append(fewest, parts[parts > fewest])
@@ -124,7 +124,7 @@ class Cutter:
         return np.maximum(0, needed - self._least[source])
 
 
-def _distinct_lengths(n: int) -> IntArray:
+def distinct_lengths(n: int) -> IntArray:
     """For each length that the longest of k balanced parts can have, the least such k."""
     parts = np.arange(1, n + 1)
     _, first = np.unique(-(-n // parts), return_index=True)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError
@@ -16,8 +16,17 @@ _ROUNDS: Final = 8
 _MOST_SECONDS: Final = 3600.0
 
 
+# The stage before any search: it cannot be cut short, because without it there is no mapping.
+CUTTING: Final = "cut and pack"
+
+
 def silent(_stage: str, _share: float) -> None:
     """Tells nobody."""
+
+
+def never() -> bool:
+    """Does not stop the search."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -25,11 +34,13 @@ class Effort:
     """``moves`` per element to be tried, or ``seconds`` of search after which the best mapping so far is taken.
 
     With a number of moves the same input always gives the same mapping. With seconds it also depends on the
-    machine's speed: every round that was finished counts, always in the same order.
+    machine's speed: every round that was finished counts, always in the same order. ``stop`` is asked before every
+    round; once it says True, the best mapping so far is taken.
     """
 
     moves: int = _MOVES["normal"]
     seconds: float | None = None
+    stop: Callable[[], bool] = field(default=never, compare=False)
 
     @staticmethod
     def named(text: str) -> "Effort":
@@ -54,10 +65,12 @@ class Effort:
         moves = min(self.moves * elements, most)
         if self.seconds is None:
             for i in range(_ROUNDS):
+                if self.stop():
+                    return
                 yield i / _ROUNDS, (i + 1) / _ROUNDS, moves * (i + 1) // _ROUNDS - moves * i // _ROUNDS
             return
         begin, share = time.perf_counter(), 0.0
-        while share < 1:
+        while share < 1 and not self.stop():
             before = share
             yield before, min(1.0, before + 0.05), max(1000, min(moves // 100, 20 * elements))
             share = (time.perf_counter() - begin) / self.seconds if self.seconds else 1.0

@@ -36,6 +36,22 @@ class Assigned(NamedTuple):
 
 
 @compiled
+def cost_of(graph: Hypergraph, core: NDArray[np.int32], cores: int) -> float:
+    """The cost of an assignment, found without the table of counts."""
+    cost, last = 0.0, np.full(cores, -1, dtype=np.int64)
+    for e in range(graph.pointers.size - 1):
+        touched = -1
+        for i in range(graph.pointers[e], graph.pointers[e + 1]):
+            c = core[graph.members[i]]
+            if last[c] != e:
+                last[c] = e
+                touched += 1
+        if touched > 0:
+            cost += graph.weights[e] * touched
+    return cost
+
+
+@compiled
 def count_members(graph: Hypergraph, state: Assigned) -> float:
     """Fills ``state.counts`` and ``state.load`` from ``state.core``; the cost."""
     cost = 0.0

@@ -55,7 +55,7 @@ def total_cost(graph: Graph, places: Places, state: Placed) -> float:
 
 
 @compiled
-def _change(graph: Graph, places: Places, state: Placed, core: int, beside: int, new: int) -> float:
+def change_of(graph: Graph, places: Places, state: Placed, core: int, beside: int, new: int) -> float:
     """What it costs that ``core`` goes to ``new``, its messages with the core ``beside`` left out."""
     found, old = 0.0, state.place[core]
     for k in range(graph.pointers[core], graph.pointers[core + 1]):
@@ -66,7 +66,7 @@ def _change(graph: Graph, places: Places, state: Placed, core: int, beside: int,
 
 
 @compiled
-def _goal(graph: Graph, state: Placed, random: Random, core: int, reach: int) -> int:
+def goal_of(graph: Graph, state: Placed, random: Random, core: int, reach: int) -> int:
     """A place near that of a random neighbour of ``core``, places being numbered along a curve; or any place."""
     if below(random, 2):
         return below(random, state.tenant.size)
@@ -92,13 +92,13 @@ def anneal(
         core = below(random, state.place.size)
         if graph.pointers[core] == graph.pointers[core + 1]:
             continue
-        old, new = state.place[core], _goal(graph, state, random, core, reach)
+        old, new = state.place[core], goal_of(graph, state, random, core, reach)
         if new < 0 or new >= state.tenant.size or new == old:
             continue
         back = state.tenant[new]
-        change = _change(graph, places, state, core, back, new)
+        change = change_of(graph, places, state, core, back, new)
         if back >= 0:
-            change += _change(graph, places, state, back, core, old)
+            change += change_of(graph, places, state, back, core, old)
         if accepted(random, change, hot * (cold / hot) ** (step / moves)):
             state.place[core], state.tenant[new], state.tenant[old] = new, core, back
             if back >= 0:

@@ -1,37 +1,36 @@
 """Fewer messages between cores for networks of ranges: columns through several layers, then annealing.
 
 A core that holds neighbouring ranges of consecutive layers keeps their spikes to itself. How many layers make a column
-is tried; the best start is annealed on the axon hypergraph (``partition_kernels``). Capacities other than the number
-of neurons are checked afterwards by the mapper's own figures: a start or a result that breaks one is not taken.
+is tried; where the order of the neurons says little, cores grown along the axons are the better start. The best start
+is annealed on the axon hypergraph (``partition_kernels``). Capacities other than the number of neurons are checked
+afterwards by the mapper's own figures: a start that breaks one is not taken, and of a result the neurons of the cores
+that break one are put back.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ranvier.compiler.analysis.resources import Mapper
-from ranvier.compiler.analysis.resources_blocks import Block, Interval, ranges_block
 from ranvier.compiler.ir.arrays import IntArray
 from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.passes.mapping.axons import Axons, axons_of
-from ranvier.compiler.passes.mapping.effort import Effort, Progress
-from ranvier.compiler.passes.mapping.loads import Loads, Verdict
-from ranvier.compiler.passes.mapping.metis import metis
+from ranvier.compiler.passes.mapping.effort import NORMAL, Effort, Progress
+from ranvier.compiler.passes.mapping.engines import ENGINES, Engine
+from ranvier.compiler.passes.mapping.legality import Assignment, Cores, Legality
+from ranvier.compiler.passes.mapping.loads import Loads
 
 if TYPE_CHECKING:
     from ranvier.compiler.passes.mapping.partition_kernels import Assigned, Hypergraph
 
-Cores = Sequence[Sequence[Block]]
-# Where the start of the refinement comes from: columns alone, or METIS too.
-Engine = Literal["columns", "metis"]
-Assignment = NDArray[np.int32]
-_COLUMNS = (1, 2, 3, 4, 6, 8)
+# Layers in a column that are tried; where they do not divide the number of layers, columns differ by one.
+_HEIGHTS = (2, 2.5, 3, 4, 5, 6, 8)
+# A quick search grows cores only where columns cost more messages than this for each spike.
+_SCATTERED = 2.0
+_MOST_OFFERS = 60_000_000
 _MOST_COUNTS = 500_000_000
-_MOST_MOVES_PER_EFFORT = 20_000
+_MOST_MOVES_PER_EFFORT, _MOST_READS_PER_EFFORT = 20_000, 1_000_000
 # A core may become this much fuller than the fullest was, if the target allows.
 _SLACK = 1.03
 # Temperatures in messages of a mean axon: at the first most moves that cost one are refused, at the last nearly all.
@@ -54,26 +53,32 @@ class Refinement:
         axons = axons_of(chip, chip.rates) if len(cores) > 1 else None
         if axons is None or axons.neurons * len(cores) > _MOST_COUNTS:
             return cores
-        start = _assignment(cores, axons)
-        before = _cost(axons, start, len(cores))
-        for found, cost in sorted(self._starts(chip, axons, len(cores)), key=lambda pair: pair[1]):
+        count = len(cores)  # what is found may leave some empty: numbers stay below this all the same
+        legality = Legality(self.loads, axons, cores)
+        start = legality.assignment()
+        before = _cost(axons, start, count)
+        for found, cost in sorted(self._starts(chip, axons, count), key=lambda pair: pair[1]):
             if cost >= before:
                 break
-            if (legal := self._legal(found, axons, cores)) is not None:
-                start, cores, before = found, legal, cost
+            if (legal := legality.checked(found)) is not None:
+                start, cores, before = found, legal.blocks, cost
                 break
-        found, cost = self._annealed(axons, start, len(cores))
-        legal = self._legal(found, axons, cores) if cost < before else None
-        return cores if legal is None else legal
+        found, cost = self._annealed(axons, start, count)
+        kept = legality.retreat(found, start) if cost < before else None
+        return cores if kept is None or _cost(axons, kept.core, count) >= before else kept.blocks
 
     def _starts(self, chip: ChipNetwork, axons: Axons, cores: int) -> Iterator[tuple[Assignment, float]]:
-        if self.engine == "metis":
-            cut = metis(axons, cores, self.seed)
+        if self.engine != "columns":
+            cut = ENGINES[self.engine](axons, cores, self.seed)
             yield cut, _cost(axons, cut, cores)
-        for layers in _COLUMNS:
-            found = columns([p.size for p in chip.populations], layers, cores)
-            if found is not None and layers <= len(chip.populations):
-                yield found, _cost(axons, found, cores)
+        lowest = float("inf")
+        for found, cost in column_starts([p.size for p in chip.populations], axons, cores):
+            lowest = min(lowest, cost)
+            yield found, cost
+        worthwhile = self.effort.moves >= NORMAL.moves or lowest > _SCATTERED * axons.weights.sum()
+        if worthwhile and _offers(axons, cores) <= _MOST_OFFERS:
+            found = _grown(axons, cores)
+            yield found, _cost(axons, found, cores)
 
     def _annealed(self, axons: Axons, start: Assignment, cores: int) -> tuple[Assignment, float]:
         """The best assignment of a cooling run from ``start``, and its cost."""
@@ -83,7 +88,9 @@ class Refinement:
         graph, state, cost = _counted(axons, start, cores)
         room, best, lowest = self._room(state.load), start, cost
         random, unit = random_state(self.seed), float(axons.weights.mean()) or 1.0
-        most = self.effort.moves * _MOST_MOVES_PER_EFFORT
+        axons_of_one = max(1, axons.axons.size // axons.neurons)  # a move looks at all axons of a neuron
+        most = self.effort.moves * min(_MOST_MOVES_PER_EFFORT, _MOST_READS_PER_EFFORT // axons_of_one)
+        self.progress("refine the partition", 0.0)
         for begin, end, moves in self.effort.rounds(axons.neurons, most):
             hot, cold = (unit * _HOT * (_COLD / _HOT) ** share for share in (begin, end))
             cost += anneal(graph, state, random, room, moves, hot, cold)
@@ -100,73 +107,62 @@ class Refinement:
         limits += [self.loads.max_neurons] if self.loads.max_neurons else []
         return min([wanted, *limits])
 
-    def _legal(self, core: Assignment, axons: Axons, before: Cores) -> Cores | None:
-        """The blocks of an assignment if all hard limits are kept and no more doubtful ones broken than before."""
-        held = _blocks(core, axons, self.loads.mapper)
-        verdicts = [self._verdicts(cores) for cores in (held, before)]
-        if not all(v.fits for v in verdicts[0]):
-            return None
-        doubtful, allowed = (sum(not v.comfortable for v in found) for found in verdicts)
-        return held if doubtful <= allowed else None
 
-    def _verdicts(self, cores: Cores) -> list[Verdict]:
-        slots = self.loads.mapper.out_slots(block for core in cores for block in core)
-        return [self.loads.verdict(self.loads.core(core, slots)) for core in cores]
+def column_starts(sizes: Sequence[int], axons: Axons, cores: int) -> Iterator[tuple[Assignment, float]]:
+    """Columns of several heights, and what each costs."""
+    for groups in sorted({max(1, round(len(sizes) / height)) for height in _HEIGHTS}):
+        if (found := columns(sizes, groups, cores)) is not None:
+            yield found, _cost(axons, found, cores)
 
 
-def columns(sizes: Sequence[int], layers: int, cores: int) -> Assignment | None:
-    """(neurons,) cores in columns of ``layers`` consecutive layers; None if a group of layers would get no core.
+def columns(sizes: Sequence[int], groups: int, cores: int) -> Assignment | None:
+    """(neurons,) cores in columns through ``groups`` groups of consecutive layers; None if one would get no core.
 
     A group of layers has its share of the cores by neurons; each of its layers is spread evenly over them.
     """
-    ends = np.cumsum(sizes)
-    edges = np.append(ends[layers - 1 : -1 : layers], ends[-1])
-    bounds = np.concatenate([[0], np.rint(cores * edges / ends[-1]).astype(np.int64)])
+    group = np.arange(len(sizes)) * groups // len(sizes)
+    edges = np.cumsum(np.bincount(group, weights=sizes, minlength=groups))
+    bounds = np.concatenate([[0], np.rint(cores * edges / edges[-1]).astype(np.int64)])
     if np.any(np.diff(bounds) < 1):
         return None
-    parts = []
-    for i, size in enumerate(sizes):
-        group = i // layers
-        share = np.arange(size) * (bounds[group + 1] - bounds[group]) // size
-        parts.append(bounds[group] + share)
-    return np.concatenate(parts).astype(np.int32)
+    shares = [bounds[g] + np.arange(n) * (bounds[g + 1] - bounds[g]) // n for g, n in zip(group, sizes, strict=True)]
+    return np.concatenate(shares).astype(np.int32)
 
 
-def _assignment(cores: Cores, axons: Axons) -> Assignment:
-    found = np.empty(axons.neurons, dtype=np.int32)
-    for number, core in enumerate(cores):
-        for block in core:
-            found[axons.first[block.population] + block.indices()] = number
-    return found
+def _offers(axons: Axons, cores: int) -> int:
+    """At most so often growing cores look at a neuron: an axon's members for every core that it touches."""
+    sizes = np.diff(axons.pointers)
+    return int(np.sum(sizes * np.minimum(sizes, cores)))
+
+
+def _grown(axons: Axons, cores: int) -> Assignment:
+    """(neurons,) cores of equal size, grown along the axons."""
+    from ranvier.compiler.passes.mapping.growth_kernels import grown  # noqa: PLC0415 -- Numba is slow to load
+
+    return grown(_hypergraph(axons), np.diff(np.arange(cores + 1) * axons.neurons // cores))
 
 
 def _cost(axons: Axons, core: Assignment, cores: int) -> float:
-    return _counted(axons, core, cores)[2]
+    from ranvier.compiler.passes.mapping.partition_kernels import cost_of  # noqa: PLC0415 -- Numba is slow to load
+
+    return float(cost_of(_hypergraph(axons), core, cores))
+
+
+def _hypergraph(axons: Axons) -> "Hypergraph":
+    """The hypergraph as the kernels take it."""
+    from ranvier.compiler.passes.mapping.partition_kernels import Hypergraph  # noqa: PLC0415 -- Numba is slow to load
+
+    return Hypergraph(axons.pointers, axons.members, axons.near, axons.axons, axons.weights)
 
 
 def _counted(axons: Axons, core: Assignment, cores: int) -> tuple["Hypergraph", "Assigned", float]:
     """The hypergraph and an assignment as the kernels take them, and its cost."""
     from ranvier.compiler.passes.mapping.partition_kernels import (  # noqa: PLC0415 -- Numba is slow to load
         Assigned,
-        Hypergraph,
         count_members,
     )
 
-    graph = Hypergraph(axons.pointers, axons.members, axons.near, axons.axons, axons.weights)
+    graph = _hypergraph(axons)
     counts = np.zeros((axons.neurons, cores), dtype=np.uint16)
     state = Assigned(core.copy(), counts, np.zeros(cores, dtype=np.int64))
     return graph, state, count_members(graph, state)
-
-
-def _blocks(core: Assignment, axons: Axons, mapper: Mapper) -> list[list[Block]]:
-    """The blocks on each core that holds any, in the order of the assignment's numbers."""
-    held: dict[int, list[Block]] = {}
-    for population in mapper.chip.populations:
-        own = core[axons.first[population.name] :][: population.size]
-        edges = np.concatenate([[0], np.flatnonzero(np.diff(own)) + 1, [population.size]]).tolist()
-        runs: dict[int, list[Interval]] = {}
-        for start, stop in pairwise(edges):
-            runs.setdefault(int(own[start]), []).append((start, stop))
-        for number, ranges in runs.items():
-            held.setdefault(number, []).append(ranges_block(population.name, (population.size,), ranges))
-    return [held[number] for number in sorted(held)]

@@ -1,4 +1,6 @@
+import time
 from itertools import pairwise
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,24 @@ def test_the_curve_visits_every_point_once_and_hardly_jumps(width: int, height: 
     steps = [abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in pairwise(path)]
     assert sum(step - 1 for step in steps) <= 1
     assert all(step <= 2 for step in steps)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 150))
+def test_a_part_of_the_curve_is_its_beginning(width: int, height: int, count: int) -> None:
+    assert hilbert(width, height, count) == hilbert(width, height)[:count]
+
+
+def test_a_mesh_of_a_million_tiles_costs_what_its_cores_do(tmp_path: Path) -> None:
+    text = """extends = "loihi1"
+        chip.count.v = { cores = 1048576 }
+        chip.tiles = { v = { count = 1048576, cores_per_tile = 1 }, src = "own" }
+        chip.mesh = { v = [1024, 1024], src = "own" }
+        """
+    (tmp_path / "wide.toml").write_text(text.replace("        ", ""))
+    target, begin = load_target(tmp_path / "wide.toml"), time.process_time()
+    placed = Place(target)(pieces(300))
+    assert time.process_time() - begin < 1
+    assert [(s.chip, s.x, s.y) for s in placed.sites] == [(0, *p) for p in hilbert(1024, 1024, 300)]
 
 
 def test_neighbours_in_number_stay_near() -> None:

@@ -38,6 +38,6 @@ def test_a_network_that_cannot_fit_is_refused_before_it_is_cut() -> None:
     from benchmarks.placement_networks import mobilenet  # noqa: PLC0415 - outside tests
 
     chip, begin = mobilenet(128), time.process_time()
-    with pytest.raises(RanvierError, match="RV522 layer3: the network needs 1610 cores of 512"):
+    with pytest.raises(RanvierError, match="RV522 layer3: the network needs at least 1610 cores of 512"):
         Partition(LOIHI1, chips=4)(chip)
     assert time.process_time() - begin < 2

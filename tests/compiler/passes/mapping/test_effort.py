@@ -1,6 +1,7 @@
 """How long the search for a mapping may take."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,13 @@ def test_rounds_share_out_all_moves_once() -> None:
     assert [start for start, _, _ in rounds] == [0.0, *(stop for _, stop, _ in rounds[:-1])]
     assert rounds[-1][1] == 1.0
     assert sum(moves for _, _, moves in Effort(moves=7).rounds(101, most=50)) == 50
+
+
+@pytest.mark.parametrize("effort", [Effort(moves=7), Effort.named("600")])
+def test_the_search_ends_at_the_next_round_once_it_is_stopped(effort: Effort) -> None:
+    asked = iter([False, False, True])
+    assert len(list(replace(effort, stop=lambda: next(asked)).rounds(10, most=10**9))) == 2
+    assert replace(effort, stop=lambda: True) == effort
 
 
 def test_seconds_end_the_search() -> None:
