@@ -69,7 +69,7 @@ class EnergyBasis(Strict):
 
 
 class LatencyBasis(Strict):
-    """Time per event on a core, and per barrier by the number of tiles or chips that take part."""
+    """Time per event on a core, and per barrier by the number of tiles or chips, from which on a time holds."""
 
     synapse_ns: Known[SynapseCosts]
     soma_ns: Known[SomaCosts] | None = None

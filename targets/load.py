@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
-from ranvier.targets import chips, cores, costs, neurons, other_cores, quantity, schema, synapses
+from ranvier.targets import chips, cores, costs, hierarchies, neurons, other_cores, quantity, schema, synapses
 from ranvier.targets.extends import merged
 from ranvier.targets.files import FOLDER, MAX_BYTES, SOURCES, Places, Table, place_of, read, target_names
 from ranvier.targets.lines import KeyPath
-from ranvier.targets.schema import KINDS, AnyTarget, Target
+from ranvier.targets.schema import KINDS, AnyTarget, HierarchyTarget, Target
 
-__all__ = ["MAX_BYTES", "load_any", "load_target", "meshes", "target_names"]
+__all__ = ["MAX_BYTES", "load_any", "load_hierarchy", "load_target", "meshes", "target_names"]
 _ALTERNATIVES: Final = ("value", "missing")
 _OURS: Final = ("file", "places", "sha256")
 
@@ -27,6 +27,15 @@ def load_target(name_or_path: str | Path) -> Target:
     if not isinstance(found, Target):
         text = f"it is no mesh of neurosynaptic cores (core.kind = {found.core.kind!r})"
         raise error("RV512", found.name, text, f"choose one that is: {', '.join(meshes())}")
+    return found
+
+
+def load_hierarchy(name_or_path: str | Path) -> HierarchyTarget:
+    """The chip with a hierarchy of memories that ``load_any`` finds; RV530 for chips of another kind."""
+    found = load_any(name_or_path)
+    if not isinstance(found, HierarchyTarget):
+        text = f"it has no hierarchy of memories to schedule for (core.kind = {found.core.kind!r})"
+        raise error("RV530", found.name, text, "choose one that has: stems_1mb, or a file that extends it")
     return found
 
 
@@ -196,7 +205,7 @@ def _suggestion(word: str, known: tuple[str, ...]) -> str:
 def _legal_keys() -> tuple[str, ...]:
     models = [
         m
-        for module in (chips, cores, costs, neurons, other_cores, quantity, schema, synapses)
+        for module in (chips, cores, costs, hierarchies, neurons, other_cores, quantity, schema, synapses)
         for m in vars(module).values()
     ]
     tables = [m for m in models if isinstance(m, type) and issubclass(m, quantity.Strict)]

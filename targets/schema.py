@@ -15,6 +15,7 @@ from ranvier.compiler.diagnostics import error
 from ranvier.targets.chips import Chip, Spike, Time
 from ranvier.targets.cores import Core
 from ranvier.targets.costs import EnergySection, LatencySection, Power
+from ranvier.targets.hierarchies import HierarchyCore
 from ranvier.targets.neurons import NeuronRegisters, NeuronSection
 from ranvier.targets.other_cores import (
     Crossbar,
@@ -140,11 +141,18 @@ class CrossbarTarget(Device):
     neurons: CrossbarNeurons = Field(alias="neuron")
 
 
-AnyTarget = Target | SingleTarget | LayerTarget | CrossbarTarget
+class HierarchyTarget(Device):
+    """An array of multipliers under a hierarchy of memories, which runs networks in any order (``ranvier explore``)."""
+
+    core: HierarchyCore
+
+
+AnyTarget = Target | SingleTarget | LayerTarget | CrossbarTarget | HierarchyTarget
 KINDS: Final[Mapping[str, type[AnyTarget]]] = {
     "neurosynaptic": Target,
     "single": SingleTarget,
     "layer": LayerTarget,
     "crossbar": CrossbarTarget,
+    "hierarchy": HierarchyTarget,
 }
 """The model of a target file by its ``core.kind``."""

@@ -63,14 +63,15 @@ class PopulationAxons(Strict):
 
 
 class Synapse(Strict):
-    """How synapses are stored."""
+    """How synapses are stored; ``run_bits``: the field of a run-length list that counts zeros."""
 
-    formats: tuple[Literal["dense", "sparse"], ...] = Field(min_length=1)
+    formats: tuple[Literal["dense", "sparse", "runlength"], ...] = Field(min_length=1)
     share_conv: Literal["none", "population", "native"]
     block_bits: Known[BlockBits]
     block_max_synapses: Known[Positive]
     weight_bits: Known[tuple[Positive, ...]]
     index_bits: Known[tuple[Count, ...]]
+    run_bits: Known[Positive] | None = None
     weight_range: Known[WeightRanges]
     weight_exp: Known[Range]
     weight_eff: Known[EffectiveWeight] | None = None
@@ -86,7 +87,14 @@ class Synapse(Strict):
             raise ValueError("weight_bits must be ascending")
         if list(self.index_bits.v) != sorted(set(self.index_bits.v)) or not self.index_bits.v:
             raise ValueError("index_bits must be ascending")
+        if "runlength" in self.formats and self.run_bits is None:
+            raise ValueError('formats with "runlength" need run_bits')
         return self
+
+    @property
+    def longest_run(self) -> int:
+        """The most zeros between two synapses that a run-length list counts."""
+        return 0 if self.run_bits is None else int(2**self.run_bits.v - 1)
 
     def weights(self, sign_mode: Literal["mixed", "exc", "inh"]) -> Range:
         """The range of stored weights in a sign mode."""
