@@ -1,17 +1,24 @@
 """Energy and time per inference, from counted events and the constants of a target file.
 
-Energy is the sum of events times their cost; static power is time times power, and always apart. Time per step is
-that of the busiest core, its work done one after the other, plus the barrier; congestion of the network on chip is
-not modelled. Every result names the basis of its constants. A constant that is missing makes the result None, with
-the reason in ``notes``; constants of another chip are used where a target file says so, and are labelled.
+Energy is the sum of events times their cost; static power is time times power, and always apart. In a chip step a core
+updates its neurons and sends their messages, and beside that works off those that arrive, each one after the other; the
+step lasts as long as the longest of these on any core, plus the barrier. Congestion of the network on chip is not
+modelled. That is SANA-FE's simple timing model; an inference takes as many more steps as the network has latency.
+Every result names the basis of its constants. A constant that is missing makes the result None, with the reason in
+``notes``; constants of another chip are used where a target file says so, and are labelled.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ranvier.compiler.analysis.events import CoreEvents, Events, LayerEvents
+import numpy as np
+
+from ranvier.compiler.analysis.equivalent import Equivalent, TwinCosts, equivalent
+from ranvier.compiler.analysis.estimate import Estimate
+from ranvier.compiler.analysis.events import CoreEvents, Events, LayerEvents, LayerPass
 from ranvier.compiler.diagnostics import error
+from ranvier.compiler.ir.arrays import FloatArray
 
 if TYPE_CHECKING:
     from ranvier.targets.costs import EnergyBasis, LatencyBasis, SynapseCosts
@@ -19,22 +26,6 @@ if TYPE_CHECKING:
     from ranvier.targets.schema import Target
 
 _MISSING = "missing"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with the band of its constants' known error; no band where nobody has published one."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    def times(self, factor: float) -> "Estimate":
-        """The figure and its band, scaled."""
-        low, high = self.low, self.high
-        return Estimate(
-            self.value * factor, None if low is None else low * factor, None if high is None else high * factor
-        )
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,8 @@ class EnergyReport:
     """Energy and time of one inference (``steps`` steps).
 
     ``basis`` names the constants and ``source`` cites them; ``own`` is False when they are another chip's.
-    ``busiest`` holds the largest counts per step of any core, which bound the time where no constant is known.
+    ``busiest`` holds the largest counts per step of any core, which bound the time where no constant is known;
+    ``equivalent`` is the conventional network on the same constants, there wherever energy is.
     """
 
     target: str
@@ -68,6 +60,7 @@ class EnergyReport:
     steps: int
     layers: Mapping[str, LayerEnergy]
     dynamic_nj: Estimate | None
+    equivalent: Equivalent | None
     static_nj: Estimate | None
     step_us: Estimate | None
     inference_us: Estimate | None
@@ -79,7 +72,15 @@ class EnergyReport:
         plain = {k: v for k, v in vars(self).items() if isinstance(v, str | int | bool)}
         estimates = {k: vars(v) if isinstance(v, Estimate) else None for k, v in self._estimates().items()}
         layers = {name: {**vars(layer), "total": layer.total} for name, layer in self.layers.items()}
-        return {**plain, **estimates, "layers": layers, "busiest": dict(self.busiest), "notes": list(self.notes)}
+        twin = None if self.equivalent is None else self.equivalent.to_json()
+        return {
+            **plain,
+            **estimates,
+            "equivalent": twin,
+            "layers": layers,
+            "busiest": dict(self.busiest),
+            "notes": list(self.notes),
+        }
 
     def _estimates(self) -> dict[str, Estimate | None]:
         return {
@@ -99,7 +100,7 @@ def energy(target: "Target", happened: Events, basis: str | None = None) -> Ener
     notes: list[str] = []
     costs = target.energy.bases.get(name)
     layers: dict[str, LayerEnergy] = {}
-    dynamic = None
+    dynamic = twin = None
     if costs is None:
         notes.append(f"energy: no energy per operation of {target.name} is public")
     else:
@@ -107,8 +108,10 @@ def energy(target: "Target", happened: Events, basis: str | None = None) -> Ener
         # The band is that of the constants on their own chip: on another one it would promise too much.
         dynamic = dynamic if own else Estimate(dynamic.value)
         notes += _energy_notes(target, name, own, costs, happened)
+        twin = equivalent(happened, layers, dynamic, _twin_costs(costs, happened), _error_of(costs) if own else None)
+        notes += twin.notes
     step_us = _step_time(target, name if own else None, happened, notes)
-    inference_us = step_us.times(happened.steps) if step_us else None
+    inference_us = step_us.times(happened.chip_steps) if step_us else None
     return EnergyReport(
         target.name,
         name,
@@ -118,6 +121,7 @@ def energy(target: "Target", happened: Events, basis: str | None = None) -> Ener
         happened.steps,
         layers,
         dynamic,
+        twin,
         _static(target, happened, inference_us, notes),
         step_us,
         inference_us,
@@ -141,7 +145,7 @@ def _choose(target: "Target", basis: str | None) -> tuple[str, bool]:
 def _dynamic(costs: "EnergyBasis", happened: Events) -> tuple[dict[str, LayerEnergy], Estimate]:
     layers = {name: _layer(costs, layer, happened) for name, layer in happened.layers.items()}
     value = sum(layer.total for layer in layers.values())
-    error_ = _error(costs.synapse_pj, costs.soma_pj, costs.neuron_pj, costs.axon_pj)
+    error_ = _error_of(costs)
     low = high = None
     if error_ is not None:
         low, high = value * (1 - error_), value * (1 + error_)
@@ -153,16 +157,34 @@ def _dynamic(costs: "EnergyBasis", happened: Events) -> tuple[dict[str, LayerEne
 
 def _layer(costs: "EnergyBasis", layer: LayerEvents, happened: Events) -> LayerEnergy:
     to_nj = 1e-3 / happened.samples
-    soma, neuron, axon, hop = costs.soma_pj, costs.neuron_pj, costs.axon_pj, costs.hop_pj.v
-    update = soma.v.access + soma.v.update if soma else neuron.v.active if neuron else 0.0
-    hops = layer.east_west * hop.ew + layer.north_south * hop.ns + layer.messages * hop.tile
-    message = axon.v.in_ + axon.v.out if axon else 0.0
     return LayerEnergy(
         to_nj * layer.synaptic_operations * _per_synapse(costs.synapse_pj.v, layer.format),
-        to_nj * layer.neuron_updates * update,
-        to_nj * layer.spikes * (soma.v.spike_out if soma else 0.0),
-        to_nj * (layer.messages * message + hops),
+        to_nj * layer.neuron_updates * _update(costs),
+        to_nj * layer.spikes * (costs.soma_pj.v.spike_out if costs.soma_pj else 0.0),
+        to_nj * _network(costs, layer),
     )
+
+
+def _update(costs: "EnergyBasis") -> float:
+    soma, neuron = costs.soma_pj, costs.neuron_pj
+    return soma.v.access + soma.v.update if soma else neuron.v.active if neuron else 0.0
+
+
+def _network(costs: "EnergyBasis", layer: LayerEvents | LayerPass) -> float:
+    """Picojoules of the layer's messages and their hops."""
+    axon, hop = costs.axon_pj, costs.hop_pj.v
+    hops = layer.east_west * hop.ew + layer.north_south * hop.ns + layer.messages * hop.tile
+    return layer.messages * (axon.v.in_ + axon.v.out if axon else 0.0) + hops
+
+
+def _twin_costs(costs: "EnergyBasis", happened: Events) -> dict[str, TwinCosts]:
+    spike = costs.soma_pj.v.spike_out if costs.soma_pj else 0.0
+    return {
+        name: TwinCosts(
+            _per_synapse(costs.synapse_pj.v, happened.layers[name].format), _update(costs), spike, _network(costs, once)
+        )
+        for name, once in happened.once.items()
+    }
 
 
 def _energy_notes(target: "Target", name: str, own: bool, costs: "EnergyBasis", happened: Events) -> list[str]:
@@ -195,34 +217,37 @@ def _step_time(target: "Target", basis: str | None, happened: Events, notes: lis
     if costs is None:
         notes.append(f"time: no time per operation of {target.name} is public; see the busiest core's counts")
         return None
-    steps = happened.samples * happened.steps
-    busiest = max((_core_ns(costs, core) for core in happened.cores.values()), default=0.0) / steps
-    barrier = _rounded_up(costs.barrier_ns_by_tiles.v, len({core.tile for core in happened.cores.values()}))
+    busiest = float(np.max([_core_ns(costs, core) for core in happened.cores.values()], axis=0).mean())
+    barrier = _from_on(costs.barrier_ns_by_tiles.v, len({core.tile for core in happened.cores.values()}))
     if happened.chips > 1 and costs.barrier_ns_by_chips is not None:
-        barrier = max(barrier, _rounded_up(costs.barrier_ns_by_chips.v, happened.chips))
-    notes.append(f"time: {target.cite(costs.synapse_ns)}; busiest core plus barrier, no network congestion")
+        barrier = max(barrier, _from_on(costs.barrier_ns_by_chips.v, happened.chips))
+    rows = "step by step" if happened.exact else "in the mean step"
+    notes.append(f"time: {target.cite(costs.synapse_ns)}; busiest core {rows} plus barrier, no network congestion")
     value, error_ = (busiest + barrier) * 1e-3, _error(costs.synapse_ns, costs.soma_ns, costs.axon_ns)
     return Estimate(value) if error_ is None else Estimate(value, value * (1 - error_), value * (1 + error_))
 
 
-def _core_ns(costs: "LatencyBasis", core: CoreEvents) -> float:
+def _core_ns(costs: "LatencyBasis", core: CoreEvents) -> FloatArray:
+    """(rows,) what the core's longer side takes: its neurons and what they send, or what arrives."""
     soma, neuron, axon = costs.soma_ns, costs.neuron_ns, costs.axon_ns
     update = soma.v.access + soma.v.update if soma else neuron.v.active if neuron else 0.0
-    time = core.neuron_updates * update + core.spikes * (soma.v.spike_out if soma else 0.0)
+    sending = core.neuron_updates * update + core.spikes * (soma.v.spike_out if soma else 0.0)
+    arriving = np.zeros_like(sending)
     for kind, operations in core.synaptic_operations.items():
-        time += operations * _per_synapse(costs.synapse_ns.v, kind)
+        arriving = arriving + operations * _per_synapse(costs.synapse_ns.v, kind)
     if axon is not None:
-        time += core.messages_in * axon.v.in_ + core.messages_out * axon.v.out
-    return time
+        sending, arriving = sending + core.messages_out * axon.v.out, arriving + core.messages_in * axon.v.in_
+    return np.maximum(sending, arriving)
 
 
 def _busiest(happened: Events) -> dict[str, float]:
-    steps, cores = happened.samples * happened.steps, tuple(happened.cores.values())
+    cores = tuple(happened.cores.values())
+    operations = [sum(float(rows.mean()) for rows in core.synaptic_operations.values()) for core in cores]
     return {
-        "synaptic_operations": max((sum(c.synaptic_operations.values()) for c in cores), default=0.0) / steps,
-        "neuron_updates": max((c.neuron_updates for c in cores), default=0.0) / steps,
-        "messages_in": max((c.messages_in for c in cores), default=0.0) / steps,
-        "messages_out": max((c.messages_out for c in cores), default=0.0) / steps,
+        "synaptic_operations": max(operations, default=0.0),
+        "neuron_updates": max((float(c.neuron_updates.mean()) for c in cores), default=0.0),
+        "messages_in": max((float(c.messages_in.mean()) for c in cores), default=0.0),
+        "messages_out": max((float(c.messages_out.mean()) for c in cores), default=0.0),
     }
 
 
@@ -230,9 +255,13 @@ def _per_synapse(costs: "SynapseCosts", kind: str) -> float:
     return {"dense": costs.dense, "sparse": costs.sparse, "conv": costs.conv}[kind]
 
 
-def _rounded_up(table: tuple[tuple[int, float], ...], count: int) -> float:
-    """The entry of the smallest listed number that is at least ``count``; beyond the table, the last one."""
-    return next((cost for number, cost in table if number >= count), table[-1][1])
+def _from_on(table: tuple[tuple[int, float], ...], count: int) -> float:
+    """The cost that holds from the largest listed number on that is at most ``count``; below the table, the first."""
+    return next((cost for number, cost in reversed(table) if number <= count), table[0][1])
+
+
+def _error_of(costs: "EnergyBasis") -> float | None:
+    return _error(costs.synapse_pj, costs.soma_pj, costs.neuron_pj, costs.axon_pj)
 
 
 def _error(*constants: "Sourced | None") -> float | None:

@@ -1,7 +1,10 @@
 """What happened in a run, per layer and per core, in the events that cost energy and time.
 
-A run counts spikes and synaptic operations per layer. Where they fell is taken in proportion: a core has the share of
-its layer's events that it has of the layer's neurons, and a spike causes the mean messages and hops of its layer.
+Where every spike is recorded, ``traced.py`` counts what each one caused. Here only counts per layer are known. Where
+they fell is taken in proportion: a core has the share of its layer's events that it has of the layer's neurons, and a
+spike causes the mean messages and hops of its layer.
+
+A sample of T steps takes T + L chip steps, L being the network's latency, and every neuron is updated in all of them.
 """
 
 from collections.abc import Mapping
@@ -10,12 +13,14 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from ranvier.compiler.analysis.carried import carried
 from ranvier.compiler.analysis.resources_blocks import blocks_of
-from ranvier.compiler.analysis.resources_synapses import reach
+from ranvier.compiler.analysis.resources_synapses import fan_in, reach
+from ranvier.compiler.analysis.states import membrane_read
 from ranvier.compiler.analysis.traffic import mean, traffic
-from ranvier.compiler.ir.arrays import size
-from ranvier.compiler.ir.chip import ChipNetwork
-from ranvier.compiler.ir.program import Placement
+from ranvier.compiler.ir.arrays import FloatArray, size
+from ranvier.compiler.ir.chip import ChipNetwork, ChipSynapse, Population, SparseSynapse
+from ranvier.compiler.ir.program import CoreSite, Placement
 
 Format = Literal["dense", "sparse", "conv"]
 
@@ -46,31 +51,53 @@ class LayerEvents:
 
 
 @dataclass(frozen=True)
+class LayerPass:
+    """One layer if every neuron and every input sent once: what that causes, and the bits that take part.
+
+    ``synapse_bits``: the widths of all weights, ``state_bits`` of all states that carry something from step to step,
+    ``payload_bits`` of one message. Messages and hops are those that the layer sends.
+    """
+
+    neurons: int
+    synapses: int
+    synapse_bits: int
+    state_bits: int
+    payload_bits: int
+    messages: float
+    east_west: float
+    north_south: float
+
+
+@dataclass(frozen=True, eq=False)
 class CoreEvents:
-    """Events of one core; synaptic operations by storage format."""
+    """Events of one core in a chip step, (rows,): in each one of the run, or in the mean one; operations by format."""
 
     tile: tuple[int, int, int]
-    neuron_updates: float
-    spikes: float
-    synaptic_operations: Mapping[Format, float]
-    messages_in: float
-    messages_out: float
+    neuron_updates: FloatArray
+    spikes: FloatArray
+    synaptic_operations: Mapping[Format, FloatArray]
+    messages_in: FloatArray
+    messages_out: FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Events:
-    """All events of ``samples`` runs of ``steps`` steps on ``chips`` chips.
+    """All events of ``samples`` runs of ``steps`` steps, each of ``chip_steps`` chip steps, on ``chips`` chips.
 
-    ``mesh_known`` tells whether hops could be counted; ``between_chips`` messages left their chip.
+    ``once`` is a single pass of everything. ``mesh_known`` tells whether hops could be counted; ``between_chips``
+    messages left their chip; ``exact`` says that spikes were followed one by one.
     """
 
     layers: Mapping[str, LayerEvents]
+    once: Mapping[str, LayerPass]
     cores: Mapping[int, CoreEvents]
     samples: int
     steps: int
+    chip_steps: int
     chips: int
     mesh_known: bool
     between_chips: float
+    exact: bool
 
 
 def events(
@@ -83,33 +110,71 @@ def events(
 ) -> Events:
     """The events of a run whose populations counted ``counts``; ``port_spikes`` are those that came from outside."""
     flow = traffic(chip, placement)
-    layers = {}
+    layers, chip_steps = {}, steps + chip.latency
     for p in chip.populations:
         c, t = counts[p.name], flow[p.name]
         hops = (c.spikes * mean(t.east_west), c.spikes * mean(t.north_south))
-        updates, format_ = p.size * samples * steps, layer_format(chip, p.name)
+        updates, format_ = p.size * samples * chip_steps, layer_format(chip, p.name)
         sent = c.spikes * mean(t.messages)
         layers[p.name] = LayerEvents(updates, c.spikes, c.synaptic_operations, format_, sent, *hops)
     sent_by = {name: layer.spikes for name, layer in layers.items()} | dict(port_spikes or {})
+    sums = {name: (float(t.messages.sum()), float(t.east_west.sum()), float(t.north_south.sum()))
+            for name, t in flow.items()}  # fmt: skip
     return Events(
         layers,
-        _cores(chip, placement, layers, sent_by),
+        {p.name: layer_pass(chip, p, sums[p.name]) for p in chip.populations},
+        _cores(chip, placement, layers, sent_by, samples * chip_steps),
         samples,
         steps,
+        chip_steps,
         placement.chips,
-        all(site.x >= 0 for site in placement.sites),
+        mesh_known(placement),
         sum(layers[name].spikes * mean(flow[name].between_chips) for name in layers),
+        exact=False,
     )
+
+
+def layer_pass(chip: ChipNetwork, population: Population, sent: tuple[float, float, float]) -> LayerPass:
+    """The single pass of a layer whose neurons together send ``sent``: messages, east-west and north-south hops."""
+    kept = carried(population.program, population.params, membrane_read(chip, population.name))
+    counts = [(_stored(c.synapse), c.bits) for c in chip.into[population.name]]
+    return LayerPass(
+        population.size,
+        sum(synapses for synapses, _ in counts),
+        sum(synapses * bits for synapses, bits in counts),
+        population.size * sum(state.bits for state in population.program.states if state.name in kept),
+        max(1, population.bits),
+        *sent,
+    )
+
+
+def _stored(synapse: ChipSynapse) -> int:
+    """The synapses that executors count: of a sparse connection all that are written down."""
+    return int(synapse.data.size if isinstance(synapse, SparseSynapse) else fan_in(synapse).sum())
+
+
+def mesh_known(placement: Placement) -> bool:
+    """Whether all cores have a place on their chip's mesh."""
+    return all(site.x >= 0 for site in placement.sites)
+
+
+def tile_of(site: CoreSite) -> tuple[int, int, int]:
+    """The tile of a core; on an unknown mesh each core counts as one."""
+    return (site.chip, site.x, site.y) if site.x >= 0 else (site.chip, site.core, 0)
 
 
 def layer_format(chip: ChipNetwork, population: str) -> Format:
     """The storage of most synapses that end in a population; dense, the dearest, where several are mixed."""
-    kinds = {connection.synapse.kind for connection in chip.into[population]}
+    kinds = {connection.lists for connection in chip.into[population]}
     return kinds.pop() if len(kinds) == 1 else "dense"
 
 
 def _cores(
-    chip: ChipNetwork, placement: Placement, layers: Mapping[str, LayerEvents], sent_by: Mapping[str, int]
+    chip: ChipNetwork,
+    placement: Placement,
+    layers: Mapping[str, LayerEvents],
+    sent_by: Mapping[str, int],
+    rows: int,
 ) -> dict[int, CoreEvents]:
     sites = {site.core: site for site in placement.sites}
     found = {}
@@ -123,13 +188,17 @@ def _cores(
             operations[layer.format] = operations.get(layer.format, 0.0) + part
             for connection in chip.into[block.population]:
                 arriving += sent_by.get(connection.source, 0) * float(np.mean(reach(connection, block)))
-        site = sites[core]
         found[core] = CoreEvents(
-            (site.chip, site.x, site.y) if site.x >= 0 else (site.chip, core, 0),
-            sum(share[name] * layers[name].neuron_updates for name in share),
-            sum(share[name] * layers[name].spikes for name in share),
-            operations,
-            arriving,
-            sum(share[name] * layers[name].messages for name in share),
+            tile_of(sites[core]),
+            _mean_step(sum(share[name] * layers[name].neuron_updates for name in share), rows),
+            _mean_step(sum(share[name] * layers[name].spikes for name in share), rows),
+            {kind: _mean_step(count, rows) for kind, count in operations.items()},
+            _mean_step(arriving, rows),
+            _mean_step(sum(share[name] * layers[name].messages for name in share), rows),
         )
     return found
+
+
+def _mean_step(count: float, rows: int) -> FloatArray:
+    """One row: ``count`` events of the whole run in the mean of its ``rows`` chip steps."""
+    return np.array([count / rows])

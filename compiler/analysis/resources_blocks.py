@@ -48,8 +48,8 @@ class Block:
 
     def ranges(self) -> tuple[Interval, ...]:
         """The same neurons as the fewest contiguous ranges."""
-        if self.runs:
-            return self.runs
+        if self.runs or len(self.box) == 1:
+            return self.runs or self.box
         indices = self.indices()
         breaks = np.flatnonzero(np.diff(indices) != 1) + 1
         starts = indices[np.concatenate([[0], breaks])]

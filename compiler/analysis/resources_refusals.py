@@ -1,6 +1,6 @@
 """Why a network does not fit, or only just: resource, used, limit, whose limit it is, causes, what helps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ranvier.compiler.analysis.resources import Demand, Mapper, Usage, usages
@@ -67,20 +67,20 @@ def warnings(mapper: Mapper, cores: Sequence[Sequence[Block]], demands: Sequence
 
 
 def too_many_cores(
-    chip: ChipNetwork, target: "Target", cores: Sequence[Sequence[Block]], limit: int
+    target: "Target", cores: int, per_layer: Mapping[str, int], limit: int, *, at_least: bool = False
 ) -> list[Diagnostic]:
-    """RV522: the network needs more cores than there are."""
-    per_layer = {p.name: sum(any(b.population == p.name for b in core) for core in cores) for p in chip.populations}
+    """RV522: the network needs more cores than there are; ``at_least`` where ``cores`` is only a lower bound."""
     largest = sorted(per_layer.items(), key=lambda item: -item[1])[:4]
     causes = ", ".join(f"{name} ({count})" for name, count in largest)
     cite = f"[{target.name}.chip.count; {target.cite(target.chip.count)}]"
+    needed = f"at least {cores}" if at_least else str(cores)
     return [
         Diagnostic(
             "RV522",
             largest[0][0],
-            f"the network needs {len(cores)} cores of {limit} {cite}. Caused by: {causes}",
+            f"the network needs {needed} cores of {limit} {cite}. Caused by: {causes}",
             "allow more chips, make the largest layers smaller, or share their weights (a convolution)",
-            figures={"used": len(cores), "limit": limit, "causes": causes},
+            figures={"used": cores, "limit": limit, "causes": causes},
         )
     ]
 

@@ -6,9 +6,10 @@ block a header and its synapses, rounded up to whole words (nengo-loihi 1.1.0, `
     bits(n) = sum over blocks of ceil_to(n_block * (weight + delay [+ index]) + header, word)
 
 *dense* lists hold a weight for every neuron of the block, *sparse* ones the nonzero weights and their
-indices; each connection takes what is smaller. Shared convolutions hold one set of lists for all positions
-that look alike (``population``, Loihi 1), or the kernel alone (``native``, Loihi 2: an estimate, its encoding
-is not public).
+indices, *runlength* ones the nonzero weights and how many zeros come before each (a synapse of weight zero stands in
+where they are more than the field can count); each connection takes what is smallest. Shared convolutions hold one set
+of lists for all positions that look alike (``population``, Loihi 1), or the kernel alone (``native``, Loihi 2: an
+estimate, its encoding is not public).
 """
 
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from ranvier.compiler.analysis.resources_blocks import Block, Interval
 from ranvier.compiler.ir.arrays import IntArray
 from ranvier.compiler.ir.chip import ChipSynapse, Connection, ConvSynapse, DenseSynapse, SparseSynapse
+from ranvier.compiler.ir.matrix import synapse_matrix
 from ranvier.targets.expression import ceil_to, clog2
 
 if TYPE_CHECKING:
@@ -44,13 +47,21 @@ class Lists:
 
 def lists(connection: Connection, block: Block, target: "Target", width: int) -> Lists:
     """The cheapest legal storage of ``connection``, its weights ``width`` bits wide, for ``block``."""
-    if isinstance(connection.synapse, ConvSynapse):
-        return _conv_lists(connection, connection.synapse, block, target, width)
-    lengths = _row_lengths(connection.synapse, block)
+    return min(by_format(connection, block, target, width).values(), key=lambda choice: choice.bits)
+
+
+def by_format(connection: Connection, block: Block, target: "Target", width: int) -> dict[str, Lists]:
+    """What ``connection`` costs for ``block`` in every format of the target; a shared convolution has one alone."""
+    synapse = connection.synapse
+    if isinstance(synapse, ConvSynapse):
+        found = _conv_lists(connection, synapse, block, target, width)
+        return {found.format[0]: found}
+    lengths = _row_lengths(synapse, block)
     active = lengths[lengths > 0]
     sizes = {"dense": np.full(active.size, block.size), "sparse": active}
-    choices = [_stored(connection, k, sizes[k], block, target, width) for k in target.synapse.formats]
-    return min(choices, key=lambda choice: choice.bits)
+    if "runlength" in target.synapse.formats:
+        sizes["runlength"] = active + _fillers(synapse, block, target)[lengths > 0]
+    return {k: _stored(connection, k, sizes[k], block, target, width) for k in target.synapse.formats}
 
 
 def reach(connection: Connection, block: Block) -> BoolArray:
@@ -136,21 +147,35 @@ def list_bits(lengths: IntArray, bits_per_synapse: int, target: "Target") -> Int
 
 def _row_lengths(synapse: DenseSynapse | SparseSynapse, block: Block) -> IntArray:
     """(sources,) number of nonzero weights from each source into the block."""
-    found = np.zeros(synapse.in_size, dtype=np.int64)
-    for start, stop in block.ranges():
-        if isinstance(synapse, DenseSynapse):
-            found += np.count_nonzero(synapse.weight[start:stop], axis=0)
-        else:
-            held = slice(synapse.indptr[start], synapse.indptr[stop])
-            kept = synapse.indices[held][synapse.data[held] != 0]
-            found += np.bincount(kept, minlength=synapse.in_size)
-    return found
+    if isinstance(synapse, DenseSynapse):
+        parts = [np.count_nonzero(synapse.weight[start:stop], axis=0) for start, stop in block.ranges()]
+        return np.asarray(sum(parts), dtype=np.int64)
+    held = [np.arange(synapse.indptr[start], synapse.indptr[stop]) for start, stop in block.ranges()]
+    where = np.concatenate(held)
+    kept = synapse.indices[where][synapse.data[where] != 0]
+    return np.bincount(kept, minlength=synapse.in_size)
+
+
+def _fillers(synapse: DenseSynapse | SparseSynapse, block: Block, target: "Target") -> IntArray:
+    """(sources,) synapses of weight zero that each list needs, where more zeros follow than a run can count."""
+    matrix = sparse.csc_array(synapse_matrix(synapse)[block.indices()])
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    sources = np.repeat(np.arange(synapse.in_size), np.diff(matrix.indptr))
+    before = np.concatenate([[-1], matrix.indices[:-1]]) if sources.size else matrix.indices
+    first = np.diff(sources, prepend=-1) != 0
+    zeros = matrix.indices - np.where(first, -1, before) - 1
+    fillers = zeros // (target.synapse.longest_run + 1)
+    return np.bincount(sources, fillers, synapse.in_size).astype(np.int64)
 
 
 def _stored(connection: Connection, kind: str, lengths: IntArray, block: Block, target: "Target", width: int) -> Lists:
-    delay = clog2(connection.delay + 1)
-    needed = clog2(block.size) if kind == "sparse" else 0
-    index = next((b for b in target.synapse.index_bits.v if b >= needed), needed) if kind == "sparse" else 0
+    delay, index = clog2(connection.delay + 1), 0
+    if kind == "sparse":
+        needed = clog2(block.size)
+        index = next((b for b in target.synapse.index_bits.v if b >= needed), needed)
+    elif kind == "runlength":
+        index = target.synapse.longest_run.bit_length()
     bits = int(list_bits(lengths, width + delay + index, target).sum())
     return Lists(lengths.size, bits, (kind, width, delay, index, connection.exponent, connection.sign))
 

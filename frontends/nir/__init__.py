@@ -4,10 +4,12 @@ from pathlib import Path
 
 from ranvier.compiler.ir.network import Coding, Network, ReadoutKind
 from ranvier.compiler.ir.neurons import Compare
+from ranvier.frontends.hdf5 import read_hdf5
 from ranvier.frontends.nir.build import read
 from ranvier.frontends.nir.reading import PRESETS, Method, Options, PresetName, ResetRule
+from ranvier.frontends.nir.restore import Restored, restored_program
 
-__all__ = ["PRESETS", "load_nir"]
+__all__ = ["PRESETS", "Restored", "load_nir", "load_nir_program"]
 
 
 def load_nir(  # noqa: PLR0913 - one keyword per choice that the format leaves open
@@ -37,3 +39,11 @@ def load_nir(  # noqa: PLR0913 - one keyword per choice that the format leaves o
     """
     options = Options(dt, method, reset, compare, max_spikes, floor, preset, coding, readout)
     return read(path, options)
+
+
+def load_nir_program(path: str | Path) -> Restored:
+    """The compiled program in the NIR file at ``path``, which ``export_nir_program`` wrote; not verified yet.
+
+    Raises ``RanvierError``: RV100 (the file), RV467, RV698, RV699.
+    """
+    return restored_program(read_hdf5(path, "RV100", "NIR file"), str(path))

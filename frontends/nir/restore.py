@@ -1,20 +1,24 @@
-"""NIR files that Ranvier wrote: the network itself, exactly, out of their metadata.
+"""NIR files that Ranvier wrote: the network or the compiled program itself, exactly, out of their metadata.
 
 Such a file holds equations like any other, and beside them, in metadata whose names start with
 ``ranvier.``, the text form of every node; tensors that a field of the node holds are taken from there. A
 fingerprint of all fields shows whether another program changed them.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranvier.compiler.diagnostics import RanvierError, error
+from ranvier.compiler.diagnostics import Figure, RanvierError, error
+from ranvier.compiler.ir.chip import Connection, Population, Port
 from ranvier.compiler.ir.fingerprint import fingerprint
 from ranvier.compiler.ir.network import Network
+from ranvier.compiler.ir.program import Program
 from ranvier.compiler.ir.text import parse
 from ranvier.compiler.ir.verify import check_network
 from ranvier.frontends.hdf5 import Group, Value
@@ -23,24 +27,63 @@ MARK = "ranvier.sha256"
 PREFIX = "ranvier."
 
 
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A compiled program out of a file, with the provenance and the target's hash of its artifact."""
+
+    program: Program
+    provenance: Mapping[str, Figure]
+    target_sha256: str
+
+
 def restored(root: Group, place: str) -> Network | None:
     """The network that Ranvier wrote into the file at ``place``, or None if something else wrote it.
 
-    Raises ``RanvierError``: RV698 if the fields were changed since, RV699 if the metadata are damaged.
+    Raises ``RanvierError``: RV466 if it wrote a compiled program, RV698 if the fields were changed since, RV699 if the
+    metadata are damaged.
     """
     top = root.groups.get("node")
     if top is None or _metadata(top).text(MARK) is None:
         return None
+    if _is_program(top):
+        text = "it holds a compiled program, with the integers of a chip"
+        fix = "use ranvier.open(path), or the verbs that take a program; options such as dt=... read its equations"
+        raise error("RV466", place, text, fix)
+    with _described(top, place, "a network"):
+        return _network(top)
+
+
+def restored_program(root: Group, place: str) -> Restored:
+    """The compiled program in the file at ``place``.
+
+    Raises ``RanvierError``: RV467 if it holds none, RV698 if the fields were changed since, RV699 if the metadata are
+    damaged.
+    """
+    top = root.groups.get("node")
+    if top is None or _metadata(top).text(MARK) is None or not _is_program(top):
+        text = "it holds no compiled program: Ranvier did not write it, or wrote a network into it"
+        raise error("RV467", place, text, "compile the network (ranvier compile), or load it (ranvier.load)")
+    with _described(top, place, "a program"):
+        return _program(top)
+
+
+@contextmanager
+def _described(top: Group, place: str, what: str) -> Iterator[None]:
+    """Raises RV698 unless the fields are those that were written, and RV699 for what the body cannot make of them."""
     if _metadata(top).text(MARK) != fingerprint(dict(_fields(top, ""))):
-        text = "its fields were changed after Ranvier wrote it, and its metadata hold the network as it was"
-        fix = "say how to read the fields (dt=..., reset=..., or a preset), or export the network again"
+        text = f"its fields were changed after Ranvier wrote it, and its metadata hold {what} as it was"
+        fix = "say how to read the fields (dt=..., reset=..., or a preset), or export again"
         raise error("RV698", place, text, fix)
     try:
-        return _network(top)
+        yield
     except (RanvierError, AssertionError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError) as wrong:
         why = wrong.diagnostics[0].message if isinstance(wrong, RanvierError) else str(wrong)
-        text = f"its metadata do not describe a network: {why[:200]}"
-        raise error("RV699", place, text, "export the network again, or say how to read the fields") from None
+        text = f"its metadata do not describe {what}: {why[:200]}"
+        raise error("RV699", place, text, "export again, or say how to read the fields") from None
+
+
+def _is_program(top: Group) -> bool:
+    return bool(_texts(_metadata(top), "order"))
 
 
 def _fields(group: Group, path: str) -> Iterator[tuple[str, Value]]:
@@ -64,10 +107,31 @@ def _network(top: Group) -> Network:
     return check_network(network, "retimed" if latent else "imported")
 
 
+def _program(top: Group) -> Restored:
+    outline = _value(top)
+    assert isinstance(outline, Program), "the outline is missing"
+    members = [_value(m) for m in top.groups["nodes"].groups.values() if f"{PREFIX}text" in _metadata(m).values]
+    named = {f"{type(member).__name__}\t{member.name}": member for member in members}
+    held = _metadata(top)
+    order = _texts(held, "order")
+    assert len(named) == len(members) == len(order), "parts are missing"
+    found = [named[name] for name in order]
+    chip = replace(
+        outline.chip,
+        ports=tuple(m for m in found if isinstance(m, Port)),
+        populations=tuple(m for m in found if isinstance(m, Population)),
+        connections=tuple(m for m in found if isinstance(m, Connection)),
+    )
+    provenance = json.loads("".join(_texts(held, "provenance")))
+    assert isinstance(provenance, dict), "the provenance is a table"
+    assert all(v is None or isinstance(v, str | int | float) for v in provenance.values()), "it holds plain values"
+    return Restored(replace(outline, chip=chip), provenance, held.text(f"{PREFIX}target_sha256") or "")
+
+
 def _value(group: Group) -> Any:
     """The IR object in the metadata of ``group``."""
     held = _metadata(group)
-    at = {"float64": 0, "int64": 0}
+    at = {"float64": 0, "int64": 0, "int32": 0}
     tensors: dict[str, NDArray[Any]] = {}
     for row in _texts(held, "tensors"):
         kind, numbers, field, path = row.split("\t", 3)

@@ -38,7 +38,7 @@ def verification(app: App) -> Json:
 @pytest.fixture(scope="module")
 def page(app: App, verification: Json, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_html(app, path, verification, app.run(small_data(40)[0]))
+    write_html(app, path, verification, app.measure(small_data(40)[0])[1])
     return path
 
 

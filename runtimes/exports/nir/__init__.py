@@ -1,4 +1,4 @@
-"""NIR files (``.nir``) of float networks.
+"""NIR files (``.nir``) of float networks and of compiled programs.
 
 | file | holds |
 |---|---|
@@ -7,26 +7,24 @@
 | ``layers.py`` | linear layers as NIR's nodes |
 | ``graph.py`` | the graph: names, shapes, delays, loops |
 | ``carry.py`` | the network itself, exactly, in the metadata |
+| ``file.py`` | the file, whole or not at all, and signed |
+| ``equations.py`` | a compiled program's integers as a network of equations |
+| ``deployed.py`` | compiled programs, placement and registers beside them |
 """
 
-import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ranvier.compiler.diagnostics import RanvierError, error
-from ranvier.compiler.ir.fingerprint import Value, fingerprint
 from ranvier.compiler.ir.network import Input, Network, Note
 from ranvier.compiler.ir.verify import check_network
 from ranvier.runtimes.exports.nir.carry import carried
+from ranvier.runtimes.exports.nir.deployed import export_nir_program
+from ranvier.runtimes.exports.nir.file import write
 from ranvier.runtimes.exports.nir.graph import Graph, suffix_checked
 from ranvier.runtimes.exports.nir.readers import READERS, Reader, ReaderName
 
-__all__ = ["READERS", "ReaderName", "export_nir"]
+__all__ = ["READERS", "ReaderName", "export_nir", "export_nir_program"]
 
 
 def export_nir(
@@ -56,7 +54,8 @@ def export_nir(
     graph.build()
     if portable and graph.losses:
         raise RanvierError([replace(loss, message=f"for {reader}: {loss.message}") for loss in graph.losses])
-    _write(file, graph)
+    names = tuple(Input(node.name, (1,), "spikes") for node in network.nodes)
+    write(file, graph, carried(replace(network, nodes=names), {}))
     different = [Note(loss.code, loss.place, f"{reader} reads it differently: {loss.message}") for loss in graph.losses]
     return (*different, *graph.hints)
 
@@ -76,50 +75,3 @@ def _step(dt: float | None, name: str, reader: Reader) -> float:
         text = f"{name} takes every file to have steps of {reader.dt:g}, and cannot be told another length"
         raise error("RV681", "option dt", text, "leave dt out", dt=dt)
     return dt
-
-
-def _write(path: Path, graph: Graph) -> None:
-    """Write the file whole or not at all, with the fingerprint of what other programs may change in it."""
-    import nir  # noqa: PLC0415 - spares the start what only this export needs
-
-    network = graph.network
-    names = tuple(Input(node.name, (1,), "spikes") for node in network.nodes)
-    outline = carried(replace(network, nodes=names), {})
-    made = nir.NIRGraph(graph.nodes, graph.edges, metadata={"dt": graph.dt, **outline}, type_check=False)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        os.close(handle)
-    except OSError as failed:
-        raise error("RV680", str(path), f"it cannot be written: {failed.strerror}", "choose another folder") from None
-    try:
-        nir.write(temporary, made)
-        _sign(temporary)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _sign(path: str) -> None:
-    import h5py  # noqa: PLC0415 - spares the start what only this export needs
-
-    with h5py.File(path, "r+") as file:
-        values: dict[str, Value] = {}
-        file["node"].visititems(_collector(values))
-        file["node"]["metadata"].create_dataset("ranvier.sha256", data=fingerprint(values), dtype=h5py.string_dtype())
-
-
-def _collector(values: dict[str, Value]) -> Callable[[str, Any], None]:
-    """What puts every dataset outside metadata into ``values``, as readers of foreign files see it."""
-    import h5py  # noqa: PLC0415 - spares the start what only this export needs
-
-    def collect(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or "metadata" in name.split("/"):
-            return
-        if h5py.check_string_dtype(item.dtype) is None:
-            values[name] = np.asarray(item[()])
-            return
-        texts = tuple(text.decode() for text in np.asarray(item[()], dtype=object).ravel())
-        values[name] = texts[0] if item.shape == () else texts
-
-    return collect

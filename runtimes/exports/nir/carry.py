@@ -14,12 +14,14 @@ from ranvier.compiler.ir.text import dump
 
 PIECE = 250
 """Characters per piece of text: at most 1000 bytes, a size that readers of foreign files accept."""
+KINDS = ("float64", "int64", "int32")
+"""The types of tensors in IR objects."""
 
 
 def carried(value: object, fields: Mapping[str, object]) -> dict[str, Any]:
     """The metadata that hold ``value``, an IR object, beside a node with these ``fields``."""
     text, tensors = dump(value)
-    numbers: dict[str, list[NDArray[Any]]] = {"float64": [], "int64": []}
+    numbers: dict[str, list[NDArray[Any]]] = {kind: [] for kind in KINDS}
     rows = []
     for path, tensor in tensors.items():
         kind = str(tensor.dtype)
@@ -27,7 +29,7 @@ def carried(value: object, fields: Mapping[str, object]) -> dict[str, Any]:
         if not field:
             numbers[kind].append(tensor.ravel())
         rows.append("\t".join((kind, ",".join(map(str, tensor.shape)), field, path)))
-    metadata: dict[str, Any] = {"ranvier.text": _bytes([text[i : i + PIECE] for i in range(0, len(text), PIECE)])}
+    metadata: dict[str, Any] = {"ranvier.text": pieces_of(text)}
     if rows:
         metadata["ranvier.tensors"] = _bytes(rows)
     for kind, held in numbers.items():
@@ -35,6 +37,11 @@ def carried(value: object, fields: Mapping[str, object]) -> dict[str, Any]:
         if flat.size:
             metadata[f"ranvier.{kind}"] = flat
     return metadata
+
+
+def pieces_of(text: str) -> NDArray[Any]:
+    """``text`` as metadata hold it."""
+    return _bytes([text[i : i + PIECE] for i in range(0, len(text), PIECE)])
 
 
 def _holder(tensor: NDArray[Any], fields: Mapping[str, object]) -> str:

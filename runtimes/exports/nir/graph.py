@@ -1,7 +1,7 @@
 """From a network to the graph that NIR sees: one node per node, and nodes that edges need."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,17 @@ _FIX = "change the network, write for another reader, or write a file that is no
 
 @dataclass
 class Graph:
-    """The NIR nodes and edges of ``network`` for ``reader``, and what that reader makes different."""
+    """The NIR nodes and edges of ``network`` for ``reader``, and what that reader makes different.
+
+    ``beside``: IR objects that the metadata of a node hold in its place, by the node's name; ``plain``: what stands in
+    its metadata for other programs.
+    """
 
     network: Network
     reader: Reader
     dt: float
+    beside: Mapping[str, object] = field(default_factory=dict)
+    plain: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     nodes: dict[str, Any] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
     losses: list[Diagnostic] = field(default_factory=list)
@@ -69,7 +75,8 @@ class Graph:
             else:
                 written, shape = layer(node, self.reader, arriving)
         fields = vars(written.node)
-        written.node.metadata = {**written.node.metadata, **carried(node, fields)}
+        held = carried(self.beside.get(node.name, node), fields)
+        written.node.metadata = {**written.node.metadata, **self.plain.get(node.name, {}), **held}
         self.nodes[self._names[node.name]] = written.node
         self._shapes[node.name] = shape
         self.losses += [_loss(node.name, text) for text in written.losses]

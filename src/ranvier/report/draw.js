@@ -26,7 +26,7 @@
       },
       given
     );
-    for (const name of ["xaxis", "yaxis", "xaxis2", "yaxis2"]) {
+    for (const name of ["xaxis", "yaxis", "xaxis2", "yaxis2", "xaxis3", "xaxis4"]) {
       if (merged[name] || name.length === 5) {
         merged[name] = Object.assign({ automargin: true }, look.axis, merged[name]);
       }

@@ -115,14 +115,16 @@ def margins(report: Report) -> Figure | None:
     return Figure("margins", "Overflow margins", caption, bars, layout)
 
 
-def memory(report: Report) -> Figure:
+def memory(report: Report) -> Figure | None:
     """Bytes of weights and states per layer."""
-    names = [layer.name for layer in report.layers]
+    if report.memory is None or report.memory_bytes is None:
+        return None
+    names = [layer.name for layer in report.memory.layers]
     bars = [
-        _bars("weights", names, [layer.weight_bytes / 1024 for layer in report.layers], PLAIN),
-        _bars("states", names, [layer.state_bytes / 1024 for layer in report.layers], HATCHED),
+        _bars("weights", names, [layer.weight_bytes / 1024 for layer in report.memory.layers], PLAIN),
+        _bars("states", names, [layer.state_bytes / 1024 for layer in report.memory.layers], HATCHED),
     ]
-    caption = f"{plural(report.cores, 'core')} of {report.target}, {(report.memory_bytes or 0) / 1024:.1f} KiB in all."
+    caption = f"{plural(report.cores, 'core')} of {report.target}, {report.memory_bytes / 1024:.1f} KiB in all."
     return Figure("memory", "Memory by layer", caption, bars, {**_axis("KiB"), "barmode": "stack"})
 
 

@@ -7,24 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from ranvier.app import App
+from ranvier.cli.tables import energy_words, twin_rows
 from ranvier.compiler.diagnostics import error
-from ranvier.report import figures
+from ranvier.report import figures, robustness
+from ranvier.report.cores import cores
 from ranvier.report.figures import Figure
+from ranvier.report.mapping import mapping_figures
 from ranvier.report.source import malformed
 from ranvier.report.words import cards, differences, provenance, verdict
-from ranvier.runtimes.recording import Recording
+from ranvier.summary import Report
 
 FOLDER = Path(__file__).parent
 
 
 def write_html(
-    app: App, path: str | Path, verification: Mapping[str, Any] | None = None, recording: Recording | None = None
+    app: App, path: str | Path, verification: Mapping[str, Any] | None = None, report: Report | None = None
 ) -> None:
     """Write the report of ``app`` to ``path``, whole or not at all.
 
     ``verification`` is what ``ranvier verify --json`` gives; rasters, traces and causes need it to have been run with
-    ``--explain --traces N``. A ``recording`` of the user's data gives rates and energy. Raises ``RanvierError`` RV890
-    for a verification of another form, RV891 of another program, RV892 without plotly, RV893 for a path that fails.
+    ``--explain --traces N``. A ``report`` of a run on data (``App.measure``) has rates and energy. Raises
+    ``RanvierError`` RV890 for a verification of another form, RV891 of another program, RV892 without plotly, RV893
+    for a path that fails.
     """
     if verification is not None and verification["network"] != app.program.chip.name:
         text = f"it is of {verification['network']!r}, the program is {app.program.chip.name!r}"
@@ -32,7 +36,7 @@ def write_html(
     from jinja2 import TemplateError
 
     try:
-        page = _page(app, verification, recording)
+        page = _page(app, verification, app.report() if report is None else report)
     except (TemplateError, LookupError, TypeError, ValueError, AttributeError) as problem:
         if verification is None:
             raise
@@ -47,20 +51,21 @@ def write_html(
         raise error("RV893", str(path), text, "choose a folder that can be written") from problem
 
 
-def _page(app: App, verification: Mapping[str, Any] | None, recording: Recording | None) -> str:
+def _page(app: App, verification: Mapping[str, Any] | None, report: Report) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     try:
         from plotly.offline import get_plotlyjs
     except ModuleNotFoundError as missing:
         raise error("RV892", "report", "figures need plotly", "install ranvier[report]") from missing
-    report = app.report(recording)
     explained = (verification or {}).get("explanation") or {}
     charts = {
         "accuracy": figures.confusion((verification or {}).get("confusion") or {}),
         "layers": _layer_figures(explained),
         "margins": _some(figures.margins(report)),
+        "robustness": robustness.curves((verification or {}).get("robustness") or {}),
         "resources": _some(figures.memory(report), figures.energy(report)),
+        "mapping": mapping_figures(cores(app, report)),
     }
     traces = _traces(explained)
     drawn = [figure for part in charts.values() for figure in part]
@@ -70,9 +75,12 @@ def _page(app: App, verification: Mapping[str, Any] | None, recording: Recording
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("page.html.j2").render(
         report=report,
+        energy_words=energy_words,
+        twin_rows=twin_rows,
         app=app,
         verification=verification,
         explained=explained,
+        perturbed=(verification or {}).get("robustness") or {},
         verdict=verdict(verification),
         cards=cards(report, verification),
         differences=differences(verification, explained),

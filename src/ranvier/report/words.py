@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ranvier.app import App
-from ranvier.cli.tables import bytes_text, energy_text, percent, plural
+from ranvier.cli.tables import NOT_MODELLED, break_even, bytes_text, energy_text, percent, plural
 from ranvier.summary import Report
 
 SIGNIFICANT = 0.05
@@ -58,7 +58,7 @@ def cards(report: Report, verification: Mapping[str, Any] | None) -> list[tuple[
         found.append(("values that differ", f"{v['disagreements']:,}", f"{v['runtime']} against {runtimes}"))
     proved = sum(bound.proved for bound in report.registers)
     found.append(("registers proved", f"{proved} of {len(report.registers)}", "overflow impossible for every input"))
-    taken = "?" if report.memory_bytes is None else bytes_text(report.memory_bytes)
+    taken = NOT_MODELLED if report.memory_bytes is None else bytes_text(report.memory_bytes)
     found.append(
         ("memory", taken, f"{plural(report.cores, 'core')}, {plural(report.chips, 'chip')} of {report.target}")
     )
@@ -66,6 +66,12 @@ def cards(report: Report, verification: Mapping[str, Any] | None) -> list[tuple[
         found.append(
             ("energy", energy_text(report.energy).split(" per ")[0], f"a sample; constants of {report.energy.basis}")
         )
+        twin = report.energy.equivalent
+        if twin is not None:
+            hint = f"a sample; spike rate {percent(twin.rate)}, break-even {break_even(twin)}"
+            found.append(("as a conventional network", f"{twin.ann.energy_nj.value / 1e3:.3g} uJ", hint))
+    elif report.ran:
+        found.append(("energy", NOT_MODELLED, f"no cost of operations on {report.target} is known here"))
     return found
 
 
