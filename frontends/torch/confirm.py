@@ -21,7 +21,7 @@ from ranvier.compiler.ir.interpret import step as run_step
 from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Reshape, Scale, Sparse
 from ranvier.compiler.ir.models import Realised, realised
 from ranvier.compiler.ir.network import Input, Network, Neurons
-from ranvier.compiler.ir.neurons import AdaptiveLif, Lif, RegisterLif
+from ranvier.compiler.ir.neurons import AdaptiveLif, GradedLif, Lif, RegisterLif
 from ranvier.frontends.torch.adapters import Adapter, Described
 from ranvier.frontends.torch.capture import tensors
 from ranvier.frontends.torch.isolate import forget, undisturbed
@@ -218,8 +218,8 @@ def _begin(form: Realised, shape: Shape) -> Any:
     return {name: np.broadcast_to(np.asarray(value, np.float64), shape) for name, value in form.initial.items()}
 
 
-def agree(model: Lif | AdaptiveLif, currents: Sequence[Array], spikes: Sequence[Array]) -> bool:
-    """Whether ``model`` driven by ``currents`` fires as ``spikes`` says, up to rounding at the firing level.
+def agree(model: Lif | AdaptiveLif | GradedLif, currents: Sequence[Array], spikes: Sequence[Array]) -> bool:
+    """Whether ``model`` driven by ``currents`` fires as ``spikes`` says, up to rounding: at the firing level, of sizes.
 
     A neuron is followed up to its first difference: after a benign one its reset differs as well.
     """
@@ -229,7 +229,8 @@ def agree(model: Lif | AdaptiveLif, currents: Sequence[Array], spikes: Sequence[
     for current, fired in zip(currents, spikes, strict=True):
         result = run_step(form.program, states, form.params, current)
         near = _near(model, states, result.membrane)
-        differs = (result.spikes.astype(np.float64) != fired) & followed
+        slack = TOLERANCE * np.maximum(1.0, np.abs(fired)) if isinstance(model, GradedLif) else 0.0
+        differs = (np.abs(result.spikes - fired) > slack) & followed
         if np.any(differs & ~near):
             return False
         followed &= ~differs
@@ -237,13 +238,15 @@ def agree(model: Lif | AdaptiveLif, currents: Sequence[Array], spikes: Sequence[
     return True
 
 
-def _near(model: Lif | AdaptiveLif, before: Any, membrane: Array) -> NDArray[np.bool_]:
+def _near(model: Lif | AdaptiveLif | GradedLif, before: Any, membrane: Array) -> NDArray[np.bool_]:
     """Where a firing level is within rounding of ``membrane``; ``before`` are the states before the step."""
     within = TOLERANCE * np.maximum(np.maximum(1.0, np.abs(model.threshold)), np.abs(membrane))
     if isinstance(model, AdaptiveLif):
         level = model.threshold + before["z"] + before.get("r", 0.0)
         times = np.maximum(np.round(membrane / level), 1) if model.max_spikes != 1 else 1.0
         return np.asarray(np.abs(membrane - times * level) < within)
+    if isinstance(model, GradedLif):
+        return np.asarray(np.abs(membrane - model.threshold) < within)
     levels = np.maximum(np.round(membrane / model.threshold), 1) if model.max_spikes != 1 else 1.0
     near = np.abs(membrane - levels * model.threshold) < within
     if model.late_guard:
@@ -312,10 +315,12 @@ def sent(described: Described, shown: list[Array]) -> list[Array]:
 
 
 def _shown(described: Described, result: torch.Tensor) -> Array:
-    """Rows of a module's first result: spikes with amplitude one, or the membrane."""
+    """Rows of a module's first result: spikes with amplitude one, their sizes, or the membrane."""
     rows = _rows(result)
     if described.silent:
         return rows
+    if isinstance(described.model, GradedLif):
+        return rows / described.amplitude
     if getattr(described.model, "max_spikes", 1) == 1:
         return np.not_equal(rows, 0.0).astype(np.float64)
     counts: Array = np.round(rows / described.amplitude)

@@ -143,20 +143,22 @@ def adaptive_pool(name: str, shape: Shape, target: int | Sequence[int | None] | 
     return (Pool(name, "average", shape, kernel, kernel, ((0, 0),) * len(spatial)),)
 
 
-def batch_norm(
-    name: str,
-    shape: Shape,
-    mean: torch.Tensor,
-    variance: torch.Tensor,
-    weight: torch.Tensor | None,
-    bias: torch.Tensor | None,
-    eps: float,
-) -> Ops:
-    """``factor = weight / sqrt(var + eps)``, ``shift = bias - mean * factor``, per channel, in float64."""
-    scale = np.ones(mean.numel()) if weight is None else numbers(weight)
-    factor = scale / np.sqrt(numbers(variance) + eps)
-    shift = -numbers(mean) * factor + (0.0 if bias is None else numbers(bias))
-    return (Scale(name, shape, factor, shift),)
+def normalising(m: nn.Module, name: str) -> tuple[FloatArray, FloatArray]:
+    """What a batch norm does in evaluation, ``factor x + shift`` per channel, in float64; RV184 without statistics.
+
+    ``factor = weight / sqrt(var + eps)``, ``shift = bias - mean * factor``.
+    """
+    assert isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))
+    if m.running_mean is None or m.running_var is None:
+        raise unsupported_option(
+            name,
+            "track_running_stats=False normalises by the batch at hand, also in evaluation.",
+            "Train with running statistics, which are folded into the weights.",
+        )
+    scale = numbers(m.weight) if m.affine else np.ones(m.num_features)
+    factor = scale / np.sqrt(numbers(m.running_var) + m.eps)
+    shift = -numbers(m.running_mean) * factor
+    return factor, shift + numbers(m.bias) if m.affine else shift
 
 
 def _linear(m: nn.Module, name: str, shape: Shape) -> Ops:
@@ -195,14 +197,7 @@ def _adaptive(m: nn.Module, name: str, shape: Shape) -> Ops:
 
 
 def _normalise(m: nn.Module, name: str, shape: Shape) -> Ops:
-    assert isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))
-    if m.running_mean is None or m.running_var is None:
-        raise unsupported_option(
-            name,
-            "track_running_stats=False normalises by the batch at hand, also in evaluation.",
-            "Train with running statistics, which are folded into the weights.",
-        )
-    return batch_norm(name, shape, m.running_mean, m.running_var, m.weight, m.bias, m.eps)
+    return (Scale(name, shape, *normalising(m, name)),)
 
 
 LAYERS: Mapping[str, Callable[[nn.Module, str, Shape], Ops]] = {

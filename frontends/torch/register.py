@@ -8,7 +8,7 @@ from torch import nn
 
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.arrays import Shape
-from ranvier.compiler.ir.neurons import Lif
+from ranvier.compiler.ir.neurons import GradedLif, Lif
 from ranvier.frontends.torch.adapters import Adapter, Described
 
 REGISTERED: dict[type, Adapter] = {}
@@ -26,11 +26,12 @@ def register_neuron(
 ) -> None:
     """Teach Ranvier a neuron class: modules that are exactly ``cls`` are read as the neuron ``model(module)``.
 
-    ``model`` gives a :class:`~ranvier.compiler.ir.neurons.Lif` with the live module's parameters, as numbers or one
-    per neuron. ``forward`` takes the weighted input of one step, (batch, features), then the ``states``; it
-    returns the tensors ``returns``, alone or in a tuple. Both name, in order, ``spikes``, ``membrane`` (before
-    the reset of this step), ``reset_membrane`` (after it), ``current`` (synaptic); any other name is a state
-    of your own. A module that keeps its states itself has ``states=()``, and ``reset(module)`` makes it forget them.
+    ``model`` gives a :class:`~ranvier.compiler.ir.neurons.Lif`, or a ``GradedLif`` for spikes that carry their size,
+    with the live module's parameters, as numbers or one per neuron. ``forward`` takes the weighted input of one step,
+    (batch, features), then the ``states``; it returns the tensors ``returns``, alone or in a tuple. Both name, in
+    order, ``spikes``, ``membrane`` (before the reset of this step), ``reset_membrane`` (after it), ``current``
+    (synaptic); any other name is a state of your own. A module that keeps its states itself has ``states=()``, and
+    ``reset(module)`` makes it forget them.
 
     The live module is run against ``model`` at every import, and refused (RV194, RV265) where they differ.
     Raises ``RanvierError`` RV268 when the names make no sense.
@@ -43,9 +44,10 @@ def register_neuron(
 
     def describe(module: nn.Module, name: str, _shape: Shape) -> Described:
         found = model(module)
-        if not isinstance(found, Lif):
+        if not isinstance(found, Lif | GradedLif):
             text = f"the function registered for {cls.__name__} gave a {type(found).__name__}, not a ranvier.Lif."
-            raise error("RV268", name, text, "Return ranvier.Lif(...) with the module's parameters.")
+            fix = "Return ranvier.Lif(...) or ranvier.GradedLif(...) with the module's parameters."
+            raise error("RV268", name, text, fix)
         return Described(found, None, None, np.array(1.0), shows_reset)
 
     REGISTERED[cls] = Adapter(inputs, outputs, describe)

@@ -1,0 +1,1 @@
+"""Spikes that carry their size, and binary weights."""
