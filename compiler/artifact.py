@@ -5,7 +5,7 @@ It holds exactly two entries, framed as ``archive`` says:
 * ``manifest.json``: canonical JSON (sorted keys, no spaces, UTF-8) with ``format``, ``ranvier`` (the version
   that wrote it), ``ir`` (the program's text form), ``target`` (name, and sha256 of its file), ``provenance``
   (given by the caller) and ``sha256`` of both entries, that of the manifest taken with its own hash empty;
-* ``tensors.safetensors``: the arrays that the text refers to.
+* ``tensors.safetensors``: the arrays that the text refers to, integers of few levels packed (``packing``).
 
 Both hashes are checked before anything is used, and the tensors' before they are held in memory.
 """
@@ -31,6 +31,7 @@ from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.program import Program
 from ranvier.compiler.ir.text import dump, parse
 from ranvier.compiler.ir.verify import check_chip, check_network
+from ranvier.compiler.packing import packed, unpacked
 
 FORMAT: Final = 1
 MAX_HEADER: Final = 4 * 2**20
@@ -82,7 +83,8 @@ def save(
     Raises ``RanvierError`` RV409 when the file cannot be written, RV402 when it would be too large to open.
     """
     text, tensors = dump(program)
-    data = write_tensors({key: np.asarray(tensors[key], order="C") for key in sorted(tensors)})
+    stored = packed(tensors)
+    data = write_tensors({key: np.asarray(stored[key], order="C") for key in sorted(stored)})
     digest = hashlib.sha256(data).hexdigest()
     manifest = _Manifest(text, version("ranvier"), target_sha256, provenance or {}, digest)
     pack(Path(path), _encoded(manifest, program.target), data)
@@ -178,7 +180,7 @@ def _tensors(data: bytes, path: Path) -> dict[str, NDArray[Any]]:
     if len(data) < 8 or int.from_bytes(data[:8], "little") > MAX_HEADER:
         raise error("RV407", str(path), f"the header of {TENSORS} is missing or too large", AGAIN)
     try:
-        return read_tensors(data)
+        return unpacked(read_tensors(data))
     except (*_MALFORMED, SafetensorError) as problem:
         raise error("RV407", str(path), f"{TENSORS} is malformed ({problem!r:.100})", AGAIN) from problem
 
@@ -190,7 +192,18 @@ def _program(text: str, tensors: Mapping[str, NDArray[Any]], path: Path) -> Prog
         if not isinstance(program, Program):
             found = f"holds a {type(program).__name__}, no program"
             raise error("RV408", str(path), found, "compile the network first")
-        if problem := _inconsistent(program, tensors):
+        if set(tensors) != set(dump(program)[1]):
+            raise error("RV408", str(path), "it holds arrays that the program does not use", AGAIN)
+    except _MALFORMED as problem:
+        message = f"the program is malformed ({problem!r:.100})"
+        raise error("RV408", str(path), message, AGAIN) from problem
+    return checked(program, path)
+
+
+def checked(program: Program, path: str | Path) -> Program:
+    """``program``, which came from the file ``path``, if it is legal in every respect; raises ``RanvierError``."""
+    try:
+        if problem := _inconsistent(program):
             raise error("RV408", str(path), problem, AGAIN)
         check_chip(program.chip)
         if program.source is not None:
@@ -201,11 +214,9 @@ def _program(text: str, tensors: Mapping[str, NDArray[Any]], path: Path) -> Prog
     return program
 
 
-def _inconsistent(program: Program, tensors: Mapping[str, NDArray[Any]]) -> str | None:
+def _inconsistent(program: Program) -> str | None:
     """What neither the text's parser nor the verifier asks for, as a sentence; None when all is well."""
     chip, placement = program.chip, program.placement
-    if set(tensors) != set(dump(program)[1]):
-        return "it holds arrays that the program does not use"
     shapes = [*(port.shape for port in chip.ports), *(p.shape for p in chip.populations)]
     shapes += [node.out_shape for node in program.source.nodes] if program.source is not None else []
     if not all(map(_sensible, shapes)):

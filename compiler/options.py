@@ -10,6 +10,7 @@ RoundingMethod = Literal["nearest", "output"]
 ROUNDINGS: tuple[RoundingMethod, ...] = get_args(RoundingMethod)
 WEIGHT_BITS = range(1, 9)
 INPUT_BITS = range(2, 25)
+EXPONENT_GROUPS = range(1, 9)
 LayerBits = tuple[tuple[str, int], ...]
 
 
@@ -24,6 +25,10 @@ class Options:
     on the calibration data is least (``output``; the same as ``nearest`` without calibration data).
     ``equalize``: senders' real numbers are rescaled for free so that their weights use the grid alike.
     ``correct_bias``: the mean shift that rounding gives the membrane is taken back in the bias.
+    ``prune``: the pattern of zeros to which layers are pruned (``compiler/ir/sparsity.py``), such as ``magnitude:0.8``,
+    ``2:4`` or ``64:2:5``; then biases take the mean shift back and, with calibration data, thresholds are retuned.
+    ``exponent_groups``: how many weight exponents a dense or sparse layer may have, each for the source wires whose
+    weights it suits best (``passes/exponent_groups.py``).
     """
 
     input_bits: int = 8
@@ -33,6 +38,8 @@ class Options:
     rounding: RoundingMethod = "nearest"
     equalize: bool = False
     correct_bias: bool = False
+    prune: str = ""
+    exponent_groups: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer_bits", tuple(sorted((str(n), int(b)) for n, b in self.layer_bits)))
@@ -83,6 +90,9 @@ def _problems(options: Options) -> list[Diagnostic]:
         if bits not in allowed:
             text = f"{bits} bits; between {allowed.start} and {allowed.stop - 1} are possible"
             found.append(Diagnostic("RV631", name, text, "choose a width in that range"))
+    if options.exponent_groups not in EXPONENT_GROUPS:
+        text = f"{options.exponent_groups} exponents; between 1 and {EXPONENT_GROUPS.stop - 1} are possible"
+        found.append(Diagnostic("RV420", "exponent_groups", text, "choose a number in that range"))
     if options.rounding not in ROUNDINGS:
         text = f"there is no rounding {options.rounding!r}"
         found.append(Diagnostic("RV632", "rounding", text, f"choose one of {', '.join(ROUNDINGS)}"))

@@ -17,6 +17,7 @@ from ranvier.compiler.passes.fold import Fold
 from ranvier.compiler.passes.mapping.effort import NORMAL, Effort, Progress, silent
 from ranvier.compiler.passes.partition import Partition
 from ranvier.compiler.passes.place import Place
+from ranvier.compiler.passes.prune import Prune
 from ranvier.compiler.passes.quantize import Quantize
 from ranvier.compiler.passes.retime import Retime
 from ranvier.targets.schema import Target
@@ -57,12 +58,15 @@ def lower(
     if options.equalize:
         moments = {name: m for name, m in moments.items() if name not in behind_equalized(calibrated)}
         calibrated = check_network(Equalize()(calibrated), "retimed")
+    pruned, whole = calibrated, None
+    if options.prune:
+        pruned, whole = check_network(Prune(options.prune)(calibrated), "retimed"), calibrated
     try:
-        quantized = check_network(Quantize(target, options, moments, rank, joint)(calibrated), "quantized")
+        quantized = check_network(Quantize(target, options, moments, rank, joint, whole)(pruned), "quantized")
     except RanvierError as refused:
-        problems = [*refused.diagnostics, *Fit(target).problems(calibrated)]
+        problems = [*refused.diagnostics, *Fit(target).problems(pruned)]
         raise RanvierError(_distinct(problems)) from refused
-    return check_chip(Fit(target, calibrated)(quantized))
+    return check_chip(Fit(target, pruned)(quantized))
 
 
 def _distinct(found: Sequence[Diagnostic]) -> list[Diagnostic]:

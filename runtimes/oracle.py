@@ -6,6 +6,7 @@ against.
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,8 @@ from ranvier.runtimes.recording import (
 )
 
 Ints = NDArray[np.int64]
+Columns = Callable[[Connection, int, Ints, Ints], Ints]
+"""What arrays that are not ideal make of sums: (connection, network step, sent values, their sums) to other sums."""
 
 
 @dataclass
@@ -50,9 +53,12 @@ class _Overflows:
 class _Run:
     """The state of one run over a batch of samples."""
 
-    def __init__(self, chip: ChipNetwork, samples: int, steps: int, record: Records) -> None:
-        self.chip, self.samples, self.steps, self.record = chip, samples, steps, record
+    def __init__(
+        self, chip: ChipNetwork, samples: int, steps: int, record: Records, columns: Columns | None = None
+    ) -> None:
+        self.chip, self.samples, self.steps, self.record, self.columns = chip, samples, steps, record, columns
         self.matrices: dict[str, Matrix] = {c.name: synapse_matrix(c.synapse) for c in chip.connections}
+        self.fan_out = {name: np.diff(matrix.tocsc().indptr) for name, matrix in self.matrices.items()}
         self.states = {
             p.name: {s: np.broadcast_to(v, (samples, p.size)).copy() for s, v in p.initial.items()}
             for p in chip.populations
@@ -78,8 +84,9 @@ class _Run:
         target = self.chip.by_name[connection.target]
         assert isinstance(target, Population)
         network_step = when - target.latency
-        fan_out = np.diff(matrix.tocsc().indptr)
-        self.operations[connection.target] += int(((values != 0) @ fan_out).sum())
+        if self.columns is not None:
+            total = self.columns(connection, network_step, values, total)
+        self.operations[connection.target] += int(((values != 0) @ self.fan_out[connection.name]).sum())
         wrapped = wrap(total, ACCUMULATOR_BITS[connection.synapse.kind])
         scaled = (
             wrap(wrapped << connection.exponent, 32) if connection.exponent > 0 else wrapped >> -connection.exponent
@@ -122,10 +129,11 @@ class _Run:
             kept[:, network_step] = value
 
 
-def run(chip: ChipNetwork, inputs: NDArray[Any], record: Records = ()) -> Recording:
+def run(chip: ChipNetwork, inputs: NDArray[Any], record: Records = (), columns: Columns | None = None) -> Recording:
     """Run ``chip`` on ``inputs`` (samples, steps, *shape), real numbers or spikes as its port takes them.
 
-    ``record`` names what to keep of every population: ``spikes``, ``states``, ``membrane``.
+    ``record`` names what to keep of every population: ``spikes``, ``states``, ``membrane``. ``columns`` takes the place
+    of the connections' sums (``perturb/reading.py``).
     Raises ``RanvierError`` when the inputs do not fit the port.
     """
     started = time.perf_counter()
@@ -133,7 +141,7 @@ def run(chip: ChipNetwork, inputs: NDArray[Any], record: Records = ()) -> Record
     port = chip.ports[0]
     frames = flat_frames(encode(port, inputs), port.shape).astype(np.int64)
     samples, steps = frames.shape[:2]
-    state = _Run(chip, samples, steps, record)
+    state = _Run(chip, samples, steps, record, columns)
     for chip_step in range(steps + chip.latency):
         if chip_step < steps:
             state.send(port.name, chip_step, frames[:, chip_step])

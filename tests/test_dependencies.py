@@ -17,8 +17,9 @@ OF_AN_EXTRA = {
     "dask": ("src/ranvier/evaluation",),
     "ray": ("src/ranvier/evaluation",),
     "pymetis": ("compiler/passes/mapping",),
+    "mtkahypar": ("compiler/passes/mapping",),
     "plotly": ("src/ranvier/report",),
-    "matplotlib": ("src/ranvier/tuning",),
+    "matplotlib": ("src/ranvier/tuning", "src/ranvier/report", "src/ranvier/perturbed.py", "src/ranvier/exploration"),
     "optuna": ("src/ranvier/tuning",),
     "sqlalchemy": ("src/ranvier/tuning",),
 }

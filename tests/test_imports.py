@@ -37,6 +37,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "ranvier.compiler.analysis": (IR, DIAGNOSTICS, "ranvier.compiler.analysis", "ranvier.targets"),
     "ranvier.runtimes": (IR, DIAGNOSTICS, "ranvier.runtimes", "ranvier.targets"),
+    "ranvier.runtimes.scheduled": (
+        IR,
+        DIAGNOSTICS,
+        "ranvier.compiler.schedule",
+        "ranvier.runtimes",
+        "ranvier.targets",
+    ),
     "ranvier.targets": (DIAGNOSTICS, "ranvier.targets"),
 }
 

@@ -157,7 +157,9 @@ class Population:
 class Connection:
     """Synapses from ``source`` (a port or population) to ``target``; ``delay`` in extra chip steps.
 
-    ``bits``: the width of the weights; ``weight_levels.py`` says which integers they may be.
+    ``bits``: the width of the weights; ``weight_levels.py`` says which integers they may be. ``part_of``: the layer of
+    the source network of which it holds the synapses of some wires, where the wires of one layer have several
+    exponents; empty where it holds all of the layer of its name.
     """
 
     name: str
@@ -168,6 +170,27 @@ class Connection:
     sign: SignMode
     delay: int
     bits: int = 8
+    part_of: str = ""
+
+    @property
+    def layer(self) -> str:
+        """The layer of the folded source network that these synapses are of."""
+        return self.part_of or self.name
+
+    @property
+    def wires(self) -> IntArray | None:
+        """The source wires of a part of a dense layer, in the order of each target's weights; None for all else."""
+        s = self.synapse
+        if not (self.part_of and isinstance(s, SparseSynapse)) or s.indices.size % max(s.out_size, 1):
+            return None
+        held = s.indices.reshape(s.out_size, -1)
+        alike = bool(np.all(np.diff(s.indptr) == held.shape[1])) and bool(np.all(held == held[:1]))
+        return held[0] if alike else None
+
+    @property
+    def lists(self) -> Literal["dense", "sparse", "conv"]:
+        """How the synapses of a wire are listed on the chip: those of a dense layer's part as those of the layer."""
+        return self.synapse.kind if self.wires is None else "dense"
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,15 @@ class Grid:
     """How integer weights stand for real ones: ``real = integer * 2**exponent * 64 / scale``.
 
     ``scale`` is that of the receiving neurons: membrane units of the chip per unit of the source,
-    divided by the scale of the sender's payload when that is graded. ``bits``: the width of a weight.
+    divided by the scale of the sender's payload when that is graded. ``bits``: the width of a weight. ``part_of``: the
+    layer that these weights are some columns of, where the columns of one layer have several exponents; else empty.
     """
 
     scale: float
     exponent: int
     sign: SignMode
     bits: int = 8
+    part_of: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,7 @@ def linear_offset(op: Linear) -> FloatArray:
 
 
 def synapse_matrix(synapse: ChipSynapse) -> Matrix:
-    """(targets, sources) int64 matrix of a chip synapse, exponent not applied."""
+    """(targets, sources) int64 matrix of a chip synapse, exponent not applied, without stored zeros."""
     if isinstance(synapse, DenseSynapse):
         return sparse.csr_array(synapse.weight.astype(np.int64))
     if isinstance(synapse, ConvSynapse):
@@ -56,7 +56,10 @@ def synapse_matrix(synapse: ChipSynapse) -> Matrix:
         weight = s.weight.astype(np.int64)
         return conv_matrix(weight, s.in_shape, s.out_shape, s.stride, s.padding, s.dilation, s.groups)
     data = synapse.data.astype(np.int64)
-    return sparse.csr_array((data, synapse.indices, synapse.indptr), shape=(synapse.out_size, synapse.in_size))
+    stored = data, synapse.indices.copy(), synapse.indptr.copy()
+    matrix = sparse.csr_array(stored, shape=(synapse.out_size, synapse.in_size))
+    matrix.eliminate_zeros()
+    return matrix
 
 
 def conv_matrix(

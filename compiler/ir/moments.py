@@ -57,10 +57,12 @@ class Moments:
         parts = zip(np.split(weights, len(self.aligned)), self.aligned, strict=True)
         return np.concatenate([part @ matrix for part, matrix in parts])
 
-    def scaled(self, factor: float) -> "Moments":
-        """The same for senders whose units are ``factor`` times finer."""
+    def scaled(self, factor: float | FloatArray) -> "Moments":
+        """The same for senders whose units are ``factor`` times finer: all of them, or (inputs,) each by its own."""
         once = {n: getattr(self, n) * factor for n in ("mean", "filtered", "wanted_mean")}
-        return replace(self, second=self.second * factor**2, **once)
+        each = np.asarray(factor)
+        twice = each[:, None] * each if self.full and each.ndim else each**2
+        return replace(self, second=self.second * twice, **once)
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,7 @@ KINDS: Mapping[str, type] = {
     )
 }  # fmt: skip
 MAX_TEXT = 16 * 2**20
-MAX_TOKENS = 300_000
+MAX_TOKENS = 2_000_000
 MAX_DEPTH = 40
 INLINE = 100
 TOKEN = re.compile(

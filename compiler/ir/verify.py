@@ -136,7 +136,7 @@ def off_grid(values: NDArray[Any], grid: Grid | Connection) -> bool:
     if grid.bits not in WEIGHT_BITS:
         return True
     given = np.asarray(values, np.float64)
-    return bool(np.any(weight_levels(grid.bits, grid.sign).nearest(given) != given))
+    return bool(np.any((weight_levels(grid.bits, grid.sign).nearest(given) != given) & (given != 0)))
 
 
 _ALWAYS: tuple[Check, ...] = (_references, _wellformed, _shapes, _loops)

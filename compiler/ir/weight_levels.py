@@ -13,6 +13,7 @@ inhibitory  -255 .. 0          -192, -128, -64, 0
 
 One bit of mixed sign would be -256 and 0 there, which no network wants. It becomes the binary weights -128 and 128
 instead: two levels, for which the chip's format needs two bits. Two bits hold the ternary weights -128, 0, 128.
+A weight that is zero in the source is no synapse: it stays zero whatever its width.
 """
 
 from dataclasses import dataclass

@@ -32,9 +32,9 @@ def correct_bias(
     model = population.model
     assert isinstance(model, Lif)
     shift = np.zeros(size(population.shape))
-    for a, integers, exponent in zip(arrivals, rounded, scaling.exponents, strict=True):
+    for a, integers, step in zip(arrivals, rounded, scaling.steps, strict=True):
         if not isinstance(a.synapse, Sparse):
-            real = integers * (UNIT * 2.0**exponent / scaling.scale)
+            real = integers * (UNIT * step / scaling.scale)
             moved = _means(real, a.moments.mean) - _means(a.source, a.moments.wanted_mean)
             shift += np.repeat(moved, shift.size // moved.size)
     if not np.any(shift):

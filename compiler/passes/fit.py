@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError
-from ranvier.compiler.ir.arrays import FloatArray, size
 from ranvier.compiler.ir.chip import (
     ChipNetwork,
     ChipSynapse,
@@ -18,15 +17,15 @@ from ranvier.compiler.ir.chip import (
     Rounding,
     SparseSynapse,
 )
-from ranvier.compiler.ir.linear import Conv, Dense, Synapse
+from ranvier.compiler.ir.linear import Conv, Dense, Sparse, Synapse
 from ranvier.compiler.ir.models import FORMS
 from ranvier.compiler.ir.network import Network, Neurons, Note
 from ranvier.compiler.ir.neurons import Lif, RegisterLif
-from ranvier.compiler.ir.weight_levels import FULL_BITS
-from ranvier.compiler.passes.arrivals import arrival, incoming, source_of, weights_of
+from ranvier.compiler.passes.arrivals import incoming, sent_units, source_of, weights_of, wires_of
 from ranvier.compiler.passes.fit_lif import fit_lif, keep_registers
 from ranvier.compiler.passes.fit_programmed import fit_programmed
 from ranvier.compiler.passes.fit_registers import Fitted
+from ranvier.compiler.passes.per_channel import row_gains
 from ranvier.targets.schema import Target
 
 UNIT = 64
@@ -117,7 +116,9 @@ def _connection(network: Network, target: Neurons, synapse: Synapse) -> Connecti
     source = source_of(network, synapse.name)
     delay = chip_delay(network, target, synapse)
     stored = _chip_synapse(synapse)
-    return Connection(synapse.name, source, target.name, stored, grid.exponent, grid.sign, delay, grid.bits)
+    return Connection(
+        synapse.name, source, target.name, stored, grid.exponent, grid.sign, delay, grid.bits, grid.part_of
+    )
 
 
 def _chip_synapse(synapse: Synapse) -> ChipSynapse:
@@ -141,21 +142,18 @@ def _weight_rounding(network: Network, real: Network | None, target: Neurons, sy
     assert synapse.grid is not None
     rounded = weights_of(synapse)
     unit = UNIT * 2.0**synapse.grid.exponent / synapse.grid.scale
-    before = None if real is None else real.by_name[synapse.name]
+    before = None if real is None else real.by_name[synapse.grid.part_of or synapse.name]
     if not isinstance(before, Synapse) or real is None:
         half = unit * (1.0 if synapse.grid.sign == "mixed" else 0.5)
         return Rounding(synapse.name, "weight", half, half / (float(np.abs(rounded).max(initial=1.0)) * unit))
     earlier = real.by_name[target.name]
     assert isinstance(earlier, Neurons)
-    wanted = arrival(network, before, FULL_BITS, {}).source * _row_gains(earlier, target, rounded.shape[0])
+    source = weights_of(before) / sent_units(network, synapse.name)
+    wanted = source * row_gains(earlier, target, source.shape[0])
+    if synapse.grid.part_of and isinstance(synapse, Sparse):
+        wanted = wanted[:, np.isin(wires_of(before), synapse.indices)].reshape(1, -1)
     worst = float(np.abs(rounded * unit - wanted).max(initial=0.0))
     return Rounding(synapse.name, "weight", worst, worst / max(float(np.abs(wanted).max(initial=0.0)), 1e-30))
-
-
-def _row_gains(before: Neurons, after: Neurons, rows: int) -> FloatArray:
-    """(rows, 1) by what the weights of each row were multiplied between two forms of a population."""
-    factors = np.broadcast_to(after.gain / before.gain, (size(after.shape),))
-    return np.asarray(factors[:: max(1, factors.size // max(rows, 1))][:rows, None])
 
 
 FITS: Mapping[type, Callable[[Fitted, Neurons, Target], Population]] = {

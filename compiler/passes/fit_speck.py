@@ -111,6 +111,9 @@ class FitSpeck:
         if isinstance(model, Lif) and bool(np.any(model.keep_membrane != 1)):
             text = f"{self.target.name} has no neuron with a leak in proportion to the membrane"
             findings.refuse("RV642", node.name, text, "train integrate-and-fire neurons, without leak")
+        if isinstance(model, Lif) and bool(np.ptp(model.threshold) > 0):
+            text = f"a core of {self.target.name} has one threshold, these neurons have several"
+            findings.refuse("RV642", node.name, text, "train with one threshold per layer")
         ends = synapses(network, node)
         if len(ends) != 1 or not isinstance(model, Lif):
             return None

@@ -10,7 +10,7 @@ import numpy as np
 
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.network import Input, Network, Neurons, Node, Note, Payload
-from ranvier.compiler.ir.neurons import NUMERIC, Numeric, SigmaDelta
+from ranvier.compiler.ir.neurons import NUMERIC, GradedLif, Numeric, SigmaDelta
 from ranvier.compiler.ir.programs import STATE_MAX
 from ranvier.compiler.options import DEFAULTS, Options
 from ranvier.compiler.passes.arrivals import UNIT, arrival, incoming, source_of, weights_of
@@ -125,6 +125,9 @@ def _message_notes(network: Network, node: Neurons) -> list[Note]:
     if isinstance(model, SigmaDelta):
         text = f"changes are sent as integers, change {how}, toward zero; what is cut off is sent later"
     notes = [Note("RV624", node.name, text)]
+    if isinstance(model, GradedLif) and not np.any(model.keep_membrane) and not np.any(model.offset):
+        alone = "it keeps nothing from step to step: a rectifier, and its layer a conventional one, run in every step"
+        notes.append(Note("RV626", node.name, alone))
     if node.name not in network.observed:
         unknown = "the range of its activation is not known: taken to be 1, larger changes take several steps"
         notes.append(Note("RV625", node.name, unknown))

@@ -50,10 +50,19 @@ def rescaled(
     per_neuron = floats(np.repeat(gains, size(population.shape) // gains.size))
     model = replace(population.model, **{name: getattr(population.model, name) * per_neuron for name in LEVELS})
     scaled = [
-        [replace(a, weights=a.weights * gains[:, None], source=a.source * gains[:, None]) for a in given]
+        [
+            replace(a, **{name: getattr(a, name) * gains[:, None] for name in ("weights", "source", "aim")})
+            for a in given
+        ]
         for given in (arrivals, judged)
     ]
     return replace(population, model=model, gain=per_neuron), scaled[0], scaled[1]
+
+
+def row_gains(before: Neurons, after: Neurons, rows: int) -> FloatArray:
+    """(rows, 1) by what the weights of each row were multiplied between two forms of a population."""
+    factors = np.broadcast_to(after.gain / before.gain, (size(after.shape),))
+    return np.asarray(factors[:: max(1, factors.size // max(rows, 1))][:rows, None])
 
 
 def _eligible(network: Network, population: Neurons, arrivals: Sequence[Arrival]) -> bool:
@@ -78,8 +87,8 @@ def _snapped(population: Neurons, scale: float, gain: float) -> float:
 def _errors(arrivals: Sequence[Arrival], scaling: Scaling, gain: float) -> FloatArray:
     """(rows,) mean square error of each row's membrane, in source units, if all had this gain."""
     total = np.zeros(arrivals[0].weights.shape[0])
-    for a, exponent in zip(arrivals, scaling.exponents, strict=True):
-        unit = UNIT * 2.0**exponent / (scaling.scale * gain)
+    for a, step in zip(arrivals, scaling.steps, strict=True):
+        unit = UNIT * step / (scaling.scale * gain)
         wanted = a.weights / unit
-        total += membrane_error((a.levels.nearest(wanted) - wanted) * unit, a.moments)
+        total += membrane_error((a.nearest(wanted) - wanted) * unit, a.moments)
     return total

@@ -17,6 +17,8 @@ from ranvier.compiler.ir.arrays import FloatArray
 from ranvier.compiler.ir.moments import Moments
 from ranvier.compiler.ir.weight_levels import WeightLevels
 
+Kept = NDArray[np.bool_]
+
 DAMPING = 1e-3
 FLOOR = 1e-6
 SWEEPS = 6
@@ -28,43 +30,76 @@ def membrane_error(errors: FloatArray, moments: Moments) -> FloatArray:
 
 
 def round_jointly(
-    wanted: Sequence[FloatArray], levels: Sequence[WeightLevels], units: Sequence[float], second: FloatArray
+    wanted: Sequence[FloatArray],
+    levels: Sequence[WeightLevels],
+    units: Sequence[float | FloatArray],
+    second: FloatArray,
+    kept: Sequence[Kept] | None = None,
 ) -> list[FloatArray]:
     """``round_output`` for all that arrives at one population: what one synapse's rounding does, others make good.
 
-    ``wanted``: for each, (rows, inputs); ``units``: what a level of each is worth to the membrane; ``second``: (rows,
-    all inputs, all inputs).
+    ``wanted``: for each, (rows, inputs); ``units``: what a level of each is worth to the membrane, () or (inputs,);
+    ``second``: (rows, all inputs, all inputs); ``kept``: which weights may be other than zero.
     """
     counts = [w.shape[1] for w in wanted]
-    unit = np.repeat(units, counts)
+    unit = _each(units, counts)
     columns = [level for level, count in zip(levels, counts, strict=True) for _ in range(count)]
-    found = _rounded(np.concatenate(wanted, axis=1)[:, None], columns, second * unit[:, None] * unit)
+    whole = np.concatenate(wanted, axis=1)
+    mask = np.ones(whole.shape, np.bool_) if kept is None else np.concatenate(kept, axis=1)
+    found = _rounded(whole[:, None], columns, second * unit[:, None] * unit, mask[:, None])
     return np.split(found[:, 0], np.cumsum(counts)[:-1], axis=1)
 
 
-def round_output(wanted: FloatArray, levels: WeightLevels, moments: Moments) -> FloatArray:
+def joint_error(errors: Sequence[FloatArray], units: Sequence[float | FloatArray], second: FloatArray) -> FloatArray:
+    """(rows,) mean square error of each row's membrane for weight ``errors``; the rest as in ``round_jointly``."""
+    each = np.concatenate(errors, axis=1) * _each(units, [e.shape[1] for e in errors])
+    return _form(each[:, None], second)[:, 0]
+
+
+def _each(units: Sequence[float | FloatArray], counts: Sequence[int]) -> FloatArray:
+    """The unit of every input, ``counts`` of them from each synapse."""
+    return np.concatenate([np.broadcast_to(u, n) for u, n in zip(units, counts, strict=True)])
+
+
+def input_errors(errors: FloatArray, moments: Moments) -> FloatArray:
+    """(inputs,) mean square error of the rows' membranes, in all, for the ``errors`` of each input's weights alone."""
+    return np.asarray(sum((part**2).sum(axis=0) * _squares(second) for part, second, _ in _groups(errors, moments)))
+
+
+def round_output(wanted: FloatArray, levels: WeightLevels, moments: Moments, kept: Kept | None = None) -> FloatArray:
     """Levels for ``wanted`` (rows, inputs), in units of the levels, with a small membrane error.
 
-    No row's error is larger than that of ``levels.nearest(wanted)``.
+    No row's error is larger than that of ``levels.nearest(wanted)``. ``kept`` (rows, inputs): which weights may be
+    other than zero; the others' errors are made good by these.
     """
+    mask = np.ones(wanted.shape, np.bool_) if kept is None else kept
     if not moments.full:
-        return levels.nearest(wanted)
-    grouped = wanted.reshape(len(moments.second), -1, wanted.shape[1])
-    return _rounded(grouped, [levels] * wanted.shape[1], moments.second).reshape(wanted.shape)
+        return np.where(mask, levels.nearest(wanted), 0.0)
+    shape = (len(moments.second), -1, wanted.shape[1])
+    columns = [levels] * wanted.shape[1]
+    return _rounded(wanted.reshape(shape), columns, moments.second, mask.reshape(shape)).reshape(wanted.shape)
 
 
-def _rounded(wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatArray) -> FloatArray:
-    """Levels for ``wanted`` (groups, rows, inputs), those of each input, with ``second`` (groups, inputs, inputs)."""
-    nearest = np.stack([level.nearest(wanted[..., n]) for n, level in enumerate(levels)], axis=-1)
-    guess = _carry_errors(wanted, levels, second)
+def _rounded(wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatArray, kept: Kept) -> FloatArray:
+    """Levels for ``wanted`` (groups, rows, inputs), those of each input, with ``second`` (groups, inputs, inputs).
+
+    Zero where they are not ``kept`` (groups, rows, inputs).
+    """
+    nearest = kept * np.stack([level.nearest(wanted[..., n]) for n, level in enumerate(levels)], axis=-1)
+    guess = _carry_errors(wanted, levels, second, kept)
     better = _form(guess - wanted, second) < _form(nearest - wanted, second)
-    return _descend(np.where(better[..., None], guess, nearest), wanted, levels, second)
+    return _descend(np.where(better[..., None], guess, nearest), wanted, levels, second, kept)
 
 
 def _groups(rows: FloatArray, moments: Moments) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
     """The rows of each group with its second moment and filtered mean."""
     count = moments.second.shape[0]
     yield from zip(np.split(rows, count), moments.second, moments.filtered, strict=True)
+
+
+def _squares(second: FloatArray) -> FloatArray:
+    """(inputs,) the mean square of each input, from the moments of one group."""
+    return np.asarray(np.diagonal(second) if second.ndim > 1 else second)
 
 
 def _error(errors: FloatArray, second: FloatArray, filtered: FloatArray) -> FloatArray:
@@ -79,10 +114,10 @@ def _form(errors: FloatArray, second: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("gri,gri->gr", errors @ second, errors))
 
 
-def _carry_errors(wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatArray) -> FloatArray:
+def _carry_errors(wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatArray, kept: Kept) -> FloatArray:
     """Columns rounded from the most active on, each column's error made good in those behind it.
 
-    All groups at once: ``wanted`` (groups, rows, inputs), ``second`` (groups, inputs, inputs).
+    All groups at once: ``wanted`` and ``kept`` (groups, rows, inputs), ``second`` (groups, inputs, inputs).
     """
     size = second.shape[-1]
     active = np.einsum("gii->gi", second)
@@ -91,9 +126,10 @@ def _carry_errors(wanted: FloatArray, levels: Sequence[WeightLevels], second: Fl
     ordered = np.take_along_axis(np.take_along_axis(damped, order[:, :, None], 1), order[:, None, :], 2)
     lower = _inverse_root(ordered)
     rest = np.take_along_axis(wanted, order[:, None, :], 2)
+    allowed = np.take_along_axis(kept, order[:, None, :], 2)
     rounded, distinct = np.empty_like(rest), levels if len(set(levels)) > 1 else levels[:1]
     for column in range(size):
-        rounded[..., column] = _nearest(rest[..., column], distinct, order[:, column])
+        rounded[..., column] = allowed[..., column] * _nearest(rest[..., column], distinct, order[:, column])
         error = (rest[..., column] - rounded[..., column]) / lower[:, column, column, None]
         rest[..., column + 1 :] -= error[..., None] * lower[:, None, column + 1 :, column]
     return np.take_along_axis(rounded, np.argsort(order, axis=1)[:, None, :], 2)
@@ -121,8 +157,10 @@ def _nearest(values: FloatArray, levels: Sequence[WeightLevels], which: NDArray[
     return np.stack([levels[int(n)].nearest(row) for row, n in zip(values, which, strict=True)])
 
 
-def _descend(start: FloatArray, wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatArray) -> FloatArray:
-    """Coordinate descent from ``start``: each weight in turn goes to the level that is best given all others."""
+def _descend(
+    start: FloatArray, wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatArray, kept: Kept
+) -> FloatArray:
+    """Coordinate descent from ``start``: each weight ``kept`` goes to the level that is best beside the others."""
     rounded, active = start.copy(), np.einsum("gii->gi", second)
     pull = (rounded - wanted) @ second
     for _ in range(SWEEPS):
@@ -134,7 +172,7 @@ def _descend(start: FloatArray, wanted: FloatArray, levels: Sequence[WeightLevel
             )
             step = best - rounded[..., column]
             gain = step * (2 * pull[..., column] + step * square)
-            step = np.where((gain < 0) & (square > 0), step, 0.0)
+            step = np.where((gain < 0) & (square > 0) & kept[..., column], step, 0.0)
             if np.any(step):
                 rounded[..., column] += step
                 pull += step[..., None] * second[:, None, column]

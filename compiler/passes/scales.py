@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from ranvier.compiler.ir.arrays import FloatArray
+from ranvier.compiler.ir.arrays import FloatArray, IntArray, integers
 from ranvier.compiler.ir.linear import Sparse
 from ranvier.compiler.ir.moments import Moments
 from ranvier.compiler.ir.network import Neurons, Observed
 from ranvier.compiler.ir.neurons import Lif
 from ranvier.compiler.passes.arrivals import UNIT, Arrival
 from ranvier.compiler.passes.demands import demand
+from ranvier.compiler.passes.exponent_groups import groupings, spread
 from ranvier.compiler.passes.rounding import membrane_error
 
 PER_OCTAVE = 8
@@ -37,18 +38,37 @@ CLIPPING_OCTAVES = {8: 0.5, 7: 0.75, 6: 1.0, 5: 1.25, 4: 1.75, 3: 2.25, 2: 3.0, 
 
 @dataclass(frozen=True)
 class Scaling:
-    """The scale S of a population, the exponent of each of its arrivals, and the mean square error expected."""
+    """The scale S of a population, the exponents of each of its arrivals, and the mean square error expected.
+
+    Exponents are one for all weights of an arrival, (), or one for each of its inputs, (inputs,).
+    """
 
     scale: float
-    exponents: tuple[int, ...]
+    exponents: tuple[IntArray, ...]
     error: float
+
+    @property
+    def steps(self) -> list[FloatArray]:
+        """What an integer of each arrival is worth in its inputs' weights, () or (inputs,): ``2**e``."""
+        return [np.asarray(2.0**exponents, np.float64) for exponents in self.exponents]
+
+    @property
+    def highest(self) -> int:
+        """The largest exponent."""
+        return max((int(e.max(initial=0)) for e in self.exponents), default=0)
+
+    @property
+    def lowest(self) -> int:
+        """The smallest exponent."""
+        return min((int(e.min(initial=self.highest)) for e in self.exponents), default=0)
 
 
 @dataclass(frozen=True, eq=False)
 class ScaleSearch:
     """Find the scale of ``population`` with ``arrivals``, at most ``top``; ``max_exponent`` is the target's.
 
-    ``extend``: whether the states are known, so that S may be larger than the weights alone ask for.
+    Where the states were ``seen``, S may be larger than the weights alone ask for. ``groups``: how many exponents an
+    arrival may have.
     """
 
     population: Neurons
@@ -56,10 +76,11 @@ class ScaleSearch:
     top: float
     max_exponent: int
     seen: Observed | None = None
+    groups: int = 1
 
     def best(self, rank: int = 0) -> Scaling:
         """The best of all candidates, or the one that has ``rank`` others before it."""
-        sampled = replace(self, arrivals=tuple(map(_sample, self.arrivals)))
+        sampled = self._sampled()
         tried = [sampled.judged(scale) for scale in _unique(sampled.candidates())]
         first = min(tried, key=lambda c: c.error)
         near = [first.scale * 2.0 ** (j / PER_OCTAVE / FINE) for j in range(1 - FINE, FINE)]
@@ -69,7 +90,10 @@ class ScaleSearch:
 
     def fixed(self, scale: float) -> Scaling:
         """The exponents for a scale that is given."""
-        return replace(self, arrivals=tuple(map(_sample, self.arrivals))).judged(scale)
+        return self._sampled().judged(scale)
+
+    def _sampled(self) -> "ScaleSearch":
+        return replace(self, arrivals=tuple(map(_sample, self.arrivals)))
 
     def candidates(self) -> Iterator[float]:
         """Scales up to ``top``: the largest weight on a level, or the threshold on its register."""
@@ -100,18 +124,19 @@ class ScaleSearch:
         model = self.population.model
         finite = model.threshold[np.isfinite(model.threshold)]
         level = float(np.mean(np.abs(finite))) if np.any(finite) else 1.0
-        found = [self._exponent(a, scale) for a in self.arrivals]
+        found = [self._exponents(a, scale) for a in self.arrivals]
         weights = sum(error for _, error in found) / level**2
         register = threshold_error(finite * scale / UNIT) if demand(model).stock else 0.0
         drift = (truncation(model, self.seen) / (scale * level)) ** 2
         return Scaling(float(scale), tuple(e for e, _ in found), weights + register + drift)
 
     def _lifted(self, sampled: "ScaleSearch", found: Scaling) -> Scaling:
-        """``found`` with its scale and all exponents doubled as often as it lowers the error."""
-        room = self.max_exponent - max(found.exponents, default=0)
+        """``found`` with its scale doubled, and its exponents one higher, as often as it lowers the error."""
+        room = self.max_exponent - found.highest
         if self.seen is None or not all(a.exponents for a in self.arrivals) or not self.arrivals:
             return found
-        doubled = [found.scale * 2.0**n for n in range(room + 1) if found.scale * 2.0**n <= self.top]
+        first = -found.lowest if self.groups > 1 else 0
+        doubled = [found.scale * 2.0**n for n in range(first, room + 1) if found.scale * 2.0**n <= self.top]
         judged = [sampled.judged(scale) for scale in doubled] or [found]
         least = min(c.error for c in judged)
         return next(c for c in judged if c.error <= max(AS_GOOD * least, SMALL_ENOUGH))
@@ -122,26 +147,43 @@ class ScaleSearch:
         full += [(UNIT * -a.levels.low / a.peak, a) for a in self.arrivals if a.peak > 0 and a.levels.high <= 0]
         rigid = [pair for pair in full if not pair[1].exponents]
         if not rigid:
-            return max((scale for scale, _ in full), default=UNIT), 0.0
+            return self._finest(full), 0.0
         scale, tightest = min(rigid, key=lambda pair: pair[0])
         return scale, CLIPPING_OCTAVES[bits_of(tightest)]
 
-    def _exponent(self, a: Arrival, scale: float) -> tuple[int, float]:
-        """The exponent with the least error: clipping the largest weights may pay."""
+    def _finest(self, full: Sequence[tuple[float, Arrival]]) -> float:
+        """The scale at which the smallest weights just fit without exponents, the largest with those that there are.
+
+        ``full``: where the largest weights of each arrival fit. Weights are told apart by arrival; with several groups,
+        by wire.
+        """
+        most = max((scale for scale, _ in full), default=UNIT)
+        if self.groups == 1 or not full:
+            return most
+        finest = max(scale * spread(a) for scale, a in full)
+        return max(most, min(finest, min(scale for scale, _ in full) * 2.0**self.max_exponent))
+
+    def _exponents(self, a: Arrival, scale: float) -> tuple[IntArray, float]:
+        """The exponents with the least error, as few of them as do about as well: clipping large weights may pay."""
         if not a.exponents or a.peak == 0:
-            return 0, weight_error(a, scale, 0)
+            return integers(0), weight_error(a, scale, integers(0))
         span = max(a.levels.high, -a.levels.low if a.sign == "inhibitory" else 0.0)
         whole = math.ceil(math.log2(a.peak * scale / (UNIT * span)) - 1e-9)
         lowest = whole - math.ceil(CLIPPING_OCTAVES[bits_of(a)])
         tried = {min(max(e, 0), self.max_exponent) for e in range(lowest, whole + 1)}
-        return min(((e, weight_error(a, scale, e)) for e in sorted(tried, reverse=True)), key=lambda pair: pair[1])
+        single = [(integers(e), weight_error(a, scale, integers(e))) for e in sorted(tried, reverse=True)]
+        found = [min(single, key=lambda pair: pair[1])]
+        highest = min(max(whole, 0), self.max_exponent)
+        found += [(e, weight_error(a, scale, e)) for e in groupings(a, scale, highest, self.groups)]
+        least = min(error for _, error in found)
+        return next((e, error) for e, error in found if error <= AS_GOOD * least)
 
 
-def weight_error(a: Arrival, scale: float, exponent: int) -> float:
+def weight_error(a: Arrival, scale: float, exponents: IntArray) -> float:
     """Mean square membrane error of a neuron, in source units, when the weights of ``a`` go to the nearest level."""
-    unit = UNIT * 2.0**exponent / scale
+    unit = UNIT * 2.0**exponents / scale
     wanted = a.weights / unit
-    errors = membrane_error((a.levels.nearest(wanted) - wanted) * unit, a.moments)
+    errors = membrane_error((a.nearest(wanted) - wanted) * unit, a.moments)
     return float(np.mean(errors)) if errors.size else 0.0
 
 
@@ -185,7 +227,7 @@ def _sample(a: Arrival) -> Arrival:
         return a
     rows = max(MIN_ROWS, int(WORK / inputs**2)) if a.moments.full else max(MIN_ROWS, int(WORK / inputs))
     step = max(1, -(-a.weights.shape[0] // rows))
-    return replace(a, weights=a.weights[::step]) if step > 1 else a
+    return replace(a, weights=a.weights[::step], kept=a.kept[::step]) if step > 1 else a
 
 
 def _unique(scales: Iterator[float] | Sequence[float]) -> list[float]:

@@ -1,7 +1,8 @@
 """A chip network as a torch module: forward is the deployed program to the bit, backward trains it."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,13 +13,24 @@ from ranvier.compiler.ir.arrays import size
 from ranvier.compiler.ir.chip import ChipNetwork, Connection, Population, Port
 from ranvier.compiler.ir.programs import INPUT_SHIFT
 from ranvier.runtimes.recording import check_inputs
-from ranvier.runtimes.simulator.plan import lower
+from ranvier.runtimes.simulator.plan import Plan, lower
 from ranvier.runtimes.trainable.arithmetic import rounded
-from ranvier.runtimes.trainable.neurons import Cells
+from ranvier.runtimes.trainable.neurons import Cells, summed
 from ranvier.runtimes.trainable.synapses import Synapses
 
 KINDS = ("weight", "threshold", "bias", "decay")
 SLOPE = 5.0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layers that a loop leads through, or one that is in none.
+
+    ``block`` steps may run layer by layer; 0 stands for any number.
+    """
+
+    names: tuple[str, ...]
+    block: int
 
 
 class TrainableNetwork(nn.Module):
@@ -27,20 +39,21 @@ class TrainableNetwork(nn.Module):
     ``forward(frames)`` takes (samples, steps, *shape) as the port does and returns what the readout population sent
     (samples, steps, *shape), or its membrane in units of the source where the readout reads membranes. ``trained``
     names what is trained: weight, threshold, bias, decay. ``slope`` is that of the surrogate gradient, in units of the
-    threshold. ``deployed()`` is the chip network with the integers of now. Raises ``RanvierError`` for other names and
-    for data that do not fit the port.
+    threshold. With ``keep_zeros`` weights of zero stay zero. ``deployed()`` is the chip network with the integers of
+    now. Raises ``RanvierError`` for other names and for data that do not fit the port.
     """
 
-    def __init__(self, chip: ChipNetwork, trained: Sequence[str] = KINDS[:3], slope: float = SLOPE) -> None:
+    def __init__(
+        self, chip: ChipNetwork, trained: Sequence[str] = KINDS[:3], slope: float = SLOPE, keep_zeros: bool = False
+    ) -> None:
         super().__init__()
         _check(trained, slope)
         plan = lower(chip)
-        self.chip, self.block = chip, plan.longest_block
-        self.order = [layer.name for layer in plan.layers]
-        self.delays = {link.name: link.delay for link in plan.links}
+        self.chip, self.groups = chip, groups(plan)
+        self.delays = {c.name: chip.network_delay(c) for c in chip.connections}
         self.cells = nn.ModuleDict({_key(p.name): Cells(p, trained, slope) for p in chip.populations})
         self.synapses = nn.ModuleDict(
-            {_key(c.name): Synapses(c, _unit(chip, c), "weight" in trained) for c in chip.connections}
+            {_key(c.name): Synapses(c, _unit(chip, c), "weight" in trained, keep_zeros) for c in chip.connections}
         )
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -57,21 +70,43 @@ class TrainableNetwork(nn.Module):
         """What every population sent, and its membranes before reset: (samples, steps, neurons), chip units."""
         port = self.chip.ports[0]
         check_inputs(frames.detach().numpy(), self.chip)
-        samples, steps = frames.shape[:2]
-        states = {name: self._cells(name).start(samples) for name in self.order}
-        sent: dict[str, list[Tensor]] = {name: [] for name in self.order}
-        membranes: dict[str, list[Tensor]] = {name: [] for name in self.order}
-        sent[port.name] = list(_entering(port, frames).unbind(1))
-        for first in range(0, steps, self.block or steps):
-            now = range(first, min(first + (self.block or steps), steps))
-            for name in self.order:
-                cells, into = self._cells(name), self.chip.into[name]
-                arriving = [self._arriving(c, sent[c.source], now, samples) for c in into]
-                nothing = torch.zeros(samples, len(now), cells.population.size, dtype=torch.float64)
-                for spikes, membrane in cells.advance(states[name], arriving or [nothing]):
-                    sent[name].append(spikes)
-                    membranes[name].append(membrane)
-        return ({n: torch.stack(v, 1) for n, v in sent.items()}, {n: torch.stack(v, 1) for n, v in membranes.items()})
+        traces = _Traces(
+            len(frames), frames.shape[1], {c.name: self._synapses(c.name).weight() for c in self.chip.connections}
+        )
+        traces.sent[port.name] += _entering(port, frames).unbind(1)
+        for group in self.groups:
+            self._run(group, traces)
+        names = [p.name for p in self.chip.populations]
+        sent, membranes = ({n: torch.stack(v[n], 1) for n in names} for v in (traces.sent, traces.membranes))
+        return sent, membranes
+
+    def _run(self, group: Group, traces: "_Traces") -> None:
+        """All steps of ``group``: what comes from outside it at once, what loops within it block by block."""
+        block, steps = group.block or traces.steps, range(traces.steps)
+        params = {name: self._cells(name).parameters_now() for name in group.names}
+        states = {name: self._cells(name).start(traces.samples, params[name]) for name in group.names}
+        inner = {n: [c for c in self.chip.into[n] if c.source in group.names] for n in group.names}
+        outer = {n: self._outer(n, [c for c in self.chip.into[n] if c not in inner[n]], traces) for n in group.names}
+        blocks = {name: torch.split(total, block, 1) for name, total in outer.items()}
+        for number, first in enumerate(steps[::block]):
+            now = steps[first : first + block]
+            for name in group.names:
+                cells = self._cells(name)
+                arriving = [blocks[name][number], *(self._brought(c, now, traces) for c in inner[name])]
+                traces.add(name, *cells.advance(states[name], params[name], arriving))
+
+    def _outer(self, name: str, connections: Sequence[Connection], traces: "_Traces") -> Tensor:
+        """What ``connections`` bring to the population ``name`` in all steps."""
+        nothing = torch.zeros(traces.samples, traces.steps, self._cells(name).population.size, dtype=torch.float64)
+        return summed([self._brought(c, range(traces.steps), traces) for c in connections] or [nothing])
+
+    def _brought(self, connection: Connection, steps: range, traces: "_Traces") -> Tensor:
+        """What ``connection`` brings in ``steps``: (samples, steps, neurons); nothing was sent before step 0."""
+        source, sent = self.chip.by_name[connection.source], traces.sent[connection.source]
+        silent = torch.zeros(traces.samples, size(source.shape), dtype=torch.float64)
+        sources = (t - self.delays[connection.name] for t in steps)
+        due = torch.stack([sent[t] if t >= 0 else silent for t in sources], 1)
+        return self._synapses(connection.name)(due, traces.weights[connection.name])  # type: ignore[no-any-return]
 
     def deployed(self) -> ChipNetwork:
         """The chip network with the integers that the parameters stand for now."""
@@ -80,14 +115,6 @@ class TrainableNetwork(nn.Module):
             populations=tuple(self._cells(p.name).deployed() for p in self.chip.populations),
             connections=tuple(self._synapses(c.name).deployed() for c in self.chip.connections),
         )
-
-    def _arriving(self, connection: Connection, sent: list[Tensor], steps: range, samples: int) -> Tensor:
-        """What ``connection`` brings in ``steps``: (samples, steps, neurons); nothing was sent before step 0."""
-        source = self.chip.by_name[connection.source]
-        silent = torch.zeros(samples, size(source.shape), dtype=torch.float64)
-        sources = [t - self.delays[connection.name] for t in steps]
-        frames = torch.stack([sent[t] if t >= 0 else silent for t in sources], 1)
-        return self._synapses(connection.name)(frames.flatten(0, 1)).reshape(samples, len(steps), -1)  # type: ignore[no-any-return]
 
     def _cells(self, name: str) -> Cells:
         found = self.cells[_key(name)]
@@ -98,6 +125,38 @@ class TrainableNetwork(nn.Module):
         found = self.synapses[_key(name)]
         assert isinstance(found, Synapses)
         return found
+
+
+@dataclass
+class _Traces:
+    """What has happened so far, step by step, and the integer weights by connection."""
+
+    samples: int
+    steps: int
+    weights: Mapping[str, Tensor]
+    sent: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+    membranes: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, name: str, sent: Tensor, membranes: Tensor) -> None:
+        """Append what ``name`` did in some steps: (samples, steps, neurons)."""
+        self.sent[name] += sent.unbind(1)
+        self.membranes[name] += membranes.unbind(1)
+
+
+def groups(plan: Plan) -> tuple[Group, ...]:
+    """The layers of ``plan`` in running order, those together that a loop leads through."""
+    position = {layer.name: i for i, layer in enumerate(plan.layers)} | {plan.source.name: -1}
+    ends = [(position[k.target], position[k.source], k.delay) for k in plan.links]
+    backward = [(first, last, delay) for first, last, delay in ends if first <= last]
+    found, first = [], 0
+    while first < len(plan.layers):
+        last = first
+        while (reach := max((s for t, s, _ in backward if t <= last), default=last)) > last:
+            last = reach
+        names = tuple(layer.name for layer in plan.layers[first : last + 1])
+        found.append(Group(names, min((d for t, _, d in backward if first <= t <= last), default=0)))
+        first = last + 1
+    return tuple(found)
 
 
 def _entering(port: Port, frames: Tensor) -> Tensor:

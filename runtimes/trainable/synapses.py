@@ -25,15 +25,17 @@ class Synapses(nn.Module):
     """The weights of ``connection`` in units of ``unit`` integers, and the sums they make.
 
     Weights that are zero in a sparse synapse are no synapses and stay away; a sparse synapse that came from a
-    convolution trains every weight by itself.
+    convolution trains every weight by itself. With ``keep_zeros``, or where zero is no level, every zero stays.
     """
 
-    def __init__(self, connection: Connection, unit: float, trained: bool) -> None:
+    def __init__(self, connection: Connection, unit: float, trained: bool, keep_zeros: bool = False) -> None:
         super().__init__()
         self.connection, self.unit = connection, unit
         self.levels = weight_levels(connection.bits, connection.sign)
         values = torch.from_numpy(_values(connection.synapse).astype(np.float64))
         self.latent = nn.Parameter(values / unit, requires_grad=trained)
+        zero_is_level = float(self.levels.nearest(np.zeros(()))) == 0.0
+        self.kept = values != 0 if keep_zeros or not zero_is_level else torch.ones_like(values, dtype=torch.bool)
 
     def weight(self) -> Tensor:
         """The integers: on the grid of the connection's sign and width, within its range."""
@@ -41,19 +43,20 @@ class Synapses(nn.Module):
             return torch.round(self.latent * self.unit)
         step, low, high = self.levels.step, self.levels.low, self.levels.high
         offset = low % step
-        return (rounded((self.latent * self.unit - offset) / step) * step + offset).clamp(low, high)
+        return (rounded((self.latent * self.unit - offset) / step) * step + offset).clamp(low, high) * self.kept
 
-    def forward(self, sent: Tensor) -> Tensor:
-        """What ``sent`` (frames, wires) brings to the targets: (frames, neurons)."""
-        total = wrapped(self._sum(sent), ACCUMULATOR_BITS[self.connection.synapse.kind])
+    def forward(self, sent: Tensor, weight: Tensor) -> Tensor:
+        """What ``sent`` (samples, steps, wires) brings by the integers ``weight``: (samples, steps, neurons)."""
+        sums = self._sum(sent.flatten(0, 1), weight).reshape(*sent.shape[:2], -1)
+        total = wrapped(sums, ACCUMULATOR_BITS[self.connection.synapse.kind])
         exponent = self.connection.exponent
         if exponent >= 0:
             return wrapped(total * 2.0**exponent, REGISTER_BITS)
         smooth = total * 2.0**exponent
         return straight(torch.floor(smooth), smooth)
 
-    def _sum(self, sent: Tensor) -> Tensor:
-        synapse, weight = self.connection.synapse, self.weight()
+    def _sum(self, sent: Tensor, weight: Tensor) -> Tensor:
+        synapse = self.connection.synapse
         if isinstance(synapse, DenseSynapse):
             return sent @ weight.T
         if isinstance(synapse, ConvSynapse):
@@ -62,6 +65,9 @@ class Synapses(nn.Module):
             return functional.conv2d(frames, weight, None, synapse.stride, 0, synapse.dilation, synapse.groups).flatten(
                 1
             )
+        wires = self.connection.wires
+        if wires is not None:
+            return sent[:, torch.from_numpy(wires.copy())] @ weight.reshape(synapse.out_size, -1).T
         rows = torch.from_numpy(np.repeat(np.arange(synapse.out_size), np.diff(synapse.indptr)))
         entries = sent[:, torch.from_numpy(synapse.indices.copy())] * weight
         return torch.zeros(len(sent), synapse.out_size, dtype=sent.dtype).index_add(1, rows, entries)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ranvier.compiler.diagnostics import Diagnostic
+from ranvier.runtimes.perturb.results import Robustness
 from ranvier.runtimes.verify.explain.results import Explanation
 from ranvier.runtimes.verify.overflow import Overflow
 from ranvier.runtimes.verify.results import Agreement, Comparison, Difference, earliest
@@ -21,7 +22,8 @@ class Verification:
     against deployed; ``comparisons`` set every other executor against ``runtime``, value by value.
     ``overflows`` are what happened in ``runtime``; ``diagnostics`` say what deserves attention, most serious
     first. ``seconds`` were spent per executor. ``confusion`` counts answers (columns) by right class (rows) for
-    ``float`` and ``deployed``. ``explanation`` says why they differ, where it was asked for.
+    ``float`` and ``deployed``. ``explanation`` says why they differ, ``robustness`` what devices that are not ideal do
+    to the deployed network, where they were asked for.
     """
 
     network: str
@@ -41,6 +43,7 @@ class Verification:
     seconds: Mapping[str, float]
     confusion: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     explanation: Explanation | None = None
+    robustness: Robustness | None = None
 
     @property
     def agrees(self) -> bool:
@@ -99,4 +102,5 @@ class Verification:
             "seconds": dict(self.seconds),
             "confusion": {name: [list(row) for row in table] for name, table in self.confusion.items()},
             "explanation": None if self.explanation is None else self.explanation.to_json(),
+            "robustness": None if self.robustness is None else self.robustness.to_json(),
         }

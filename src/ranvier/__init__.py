@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from ranvier.api import check, compile, load, open, target_names, verify  # noqa: A004 the names of the verbs
     from ranvier.app import App
     from ranvier.compiler.diagnostics import Diagnostic, RanvierError
-    from ranvier.compiler.ir.neurons import Lif
+    from ranvier.compiler.ir.neurons import GradedLif, Lif
     from ranvier.conversion import accuracy_by_steps, convert, convert_first_spike, fewest_steps
     from ranvier.data import Samples, load_data
-    from ranvier.fine_tuning import retrained, trainable
+    from ranvier.fine_tuning import fine_tune, retrained, trainable
     from ranvier.frontends.torch.register import register_neuron
     from ranvier.runtimes.exports.nir import export_nir
 
@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 __all__ = [
     "App",
     "Diagnostic",
+    "GradedLif",
     "Lif",
     "RanvierError",
     "Samples",
@@ -35,6 +36,7 @@ __all__ = [
     "encode",
     "export_nir",
     "fewest_steps",
+    "fine_tune",
     "load",
     "load_data",
     "open",
@@ -48,6 +50,7 @@ __all__ = [
 _HOMES = {
     "App": "ranvier.app",
     "Diagnostic": "ranvier.compiler.diagnostics",
+    "GradedLif": "ranvier.compiler.ir.neurons",
     "Lif": "ranvier.compiler.ir.neurons",
     "RanvierError": "ranvier.compiler.diagnostics",
     "Samples": "ranvier.data",
@@ -56,6 +59,7 @@ _HOMES = {
     "convert_first_spike": "ranvier.conversion",
     "export_nir": "ranvier.runtimes.exports.nir",
     "fewest_steps": "ranvier.conversion",
+    "fine_tune": "ranvier.fine_tuning",
     "load_data": "ranvier.data",
     "register_neuron": "ranvier.frontends.torch.register",
     "retrained": "ranvier.fine_tuning",

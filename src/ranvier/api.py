@@ -1,7 +1,7 @@
 # ruff: noqa: PLC0415 - what one function needs alone is imported there, so that each verb starts fast
 """The public functions: load, compile, open, check, verify, target_names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from ranvier.loading import LoadOptions, TorchModule, load_network
 
 if TYPE_CHECKING:
     from ranvier.compiler.options import RoundingMethod
+    from ranvier.runtimes.perturb.trials import Perturbing
     from ranvier.runtimes.verify import Asked, Verification
     from ranvier.runtimes.verify.run import Progress
 
@@ -74,44 +75,63 @@ def compile(  # noqa: A001, PLR0913 the name of the verb; one keyword per choice
     rounding: "RoundingMethod" = "nearest",
     equalize: bool = False,
     correct_bias: bool = False,
+    prune: str = "",
+    exponent_groups: int = 1,
     effort: str = "normal",
+    progress: Callable[[str, float], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> App:
     """Compile ``net`` for ``target``: a shipped chip's name, or the path of a target file.
 
     ``calibrate``, inputs as ``App.run`` takes them, are what the float network's ranges are observed on, so that
     scales use the registers well; without them ranges are unknown, and the report says so. ``input_bits`` is
     the signed width of real-valued inputs on the wire, ``weight_bits`` the width of the weights (1 to 8),
-    ``layer_bits`` overrides it by layer name; what the others do is told at ``compiler.options.Options``.
+    ``layer_bits`` overrides it by layer name, ``prune`` a pattern of zeros such as ``magnitude:0.8`` or ``2:4``
+    (``docs/pruning.md``); what the others do is told at ``compiler.options.Options``.
     The artifact keeps all of them, so that the same point can be compiled again.
     ``effort`` is how long to search for a mapping with fewer messages: quick, normal, thorough or a number of seconds.
+    ``progress(stage, share)`` is called as that goes; once ``stop()`` says True, the best mapping so far is taken.
 
     Raises ``RanvierError`` with everything that stands in the way.
     """
     from ranvier.compiler.options import Options
-    from ranvier.compiler.passes.mapping.effort import Effort
+    from ranvier.compiler.passes.mapping.effort import Effort, never, silent
     from ranvier.compiling import Compilation
     from ranvier.devices import device_app
     from ranvier.targets.load import load_any
-    from ranvier.targets.schema import Target
+    from ranvier.targets.schema import HierarchyTarget, Target
 
     options = Options(
         input_bits, weight_bits, layer_bits=tuple((layer_bits or {}).items()), per_channel=per_channel,
-        rounding=rounding, equalize=equalize, correct_bias=correct_bias,
+        rounding=rounding, equalize=equalize, correct_bias=correct_bias, prune=prune, exponent_groups=exponent_groups,
     )  # fmt: skip
-    searching, chosen = Effort.named(effort), load_any(target)
+    searching, chosen = replace(Effort.named(effort), stop=stop or never), load_any(target)
+    if isinstance(chosen, HierarchyTarget):
+        text = "schedules are explored for it; programs are compiled for chips that hold a whole network"
+        fix = f"ranvier explore MODEL --target {chosen.name}, or compile for one of the other targets"
+        raise error("RV531", chosen.name, text, fix)
     if not isinstance(chosen, Target):
         return device_app(net, chosen, calibrate, options)
-    return Compilation(net, target, calibrate).app(options, searching)
+    return Compilation(net, target, calibrate).app(options, searching, progress or silent)
 
 
 def open(path: str | Path) -> App:  # noqa: A001 the name of the verb
-    """The compiled network in the artifact at ``path``; raises ``RanvierError`` RV401 to RV408."""
+    """The compiled network in the artifact at ``path``; raises ``RanvierError`` RV401 to RV408.
+
+    ``path`` may also be a ``.nir`` file that ``App.export_nir`` wrote (RV467, RV698, RV699).
+    """
     from ranvier.targets.load import load_target, meshes
 
-    found = artifact.read(path)
-    name = found.program.target
-    target = load_target(name) if name in meshes() else None
-    return App(found.program, target, found.provenance, found.target_sha256)
+    if Path(path).suffix == ".nir":
+        from ranvier.frontends.nir import load_nir_program
+
+        held = load_nir_program(path)
+        program, provenance, sha256 = artifact.checked(held.program, path), held.provenance, held.target_sha256
+    else:
+        found = artifact.read(path)
+        program, provenance, sha256 = found.program, found.provenance, found.target_sha256
+    target = load_target(program.target) if program.target in meshes() else None
+    return App(program, target, provenance, sha256)
 
 
 def check(net: Network, target: str | Path = DEFAULT_TARGET, *, weight_bits: int = 8) -> list[Diagnostic]:
@@ -135,13 +155,15 @@ def verify(
     *,
     samples_lava: int | None = None,
     explain: "Asked | None" = None,
+    perturb: "Perturbing | None" = None,
     progress: "Progress | None" = None,
 ) -> "Verification":
     """What deploying ``net`` as ``app`` costs on ``data`` (inputs, labels or None), and whether all runtimes agree.
 
     The first of ``runtimes`` runs all samples and is compared with the float network; the others are compared
     with it in every spike and state, Lava on the first ``samples_lava`` samples. Inputs are what ``App.run`` takes.
-    ``explain`` asks which approximation makes them differ, layer by layer (``docs/verification.md``).
+    ``explain`` asks which approximation makes them differ, layer by layer (``docs/verification.md``); ``perturb``,
+    ``Perturbing("pcm", trials=50)``, what is left of it on devices that are not ideal (``docs/robustness.md``).
     ``progress(what, done, total)`` is called as it goes. Without ``net`` the float network in the program is taken.
     Raises ``RanvierError`` for data that do not fit, runtimes that cannot run, and RV605 for another network.
     """
@@ -149,17 +171,22 @@ def verify(
 
     if net is not None and app.program.source is not None:
         _refuse_another(app.program.source, net)
-    inputs, labels = data
-    return verify_program(
+    frames, labels = frames_of(app.program.chip.ports[0], np.asarray(data[0])), data[1]
+    found = verify_program(
         app.program,
         net,
-        frames_of(app.program.chip.ports[0], np.asarray(inputs)),
+        frames,
         labels,
         runtimes=runtimes,
         samples_lava=samples_lava,
         explain=explain,
         progress=progress,
     )
+    if perturb is None:
+        return found
+    from ranvier.runtimes.perturb.trials import robustness
+
+    return replace(found, robustness=robustness(app.program.chip, frames, labels, perturb, progress))
 
 
 def target_names() -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from ranvier.compiler import artifact
 from ranvier.compiler.diagnostics import Figure
 from ranvier.compiler.ir.coding import frames_of
+from ranvier.compiler.ir.network import Note
 from ranvier.compiler.ir.program import Program
 from ranvier.runtimes.recording import Recording, Records
 
@@ -58,11 +59,56 @@ class App:
         emit(self.program.chip, Path(folder))
         return Path(folder)
 
-    def report(self, recording: Recording | None = None) -> "Report":
-        """Layers, cores, memory, roundings and notes; with a ``recording`` also firing rates and energy."""
+    def export_nir(self, path: str | Path) -> tuple[Note, ...]:
+        """Write the placed program as a NIR file with integer weights, registers and placement (``docs/exports.md``).
+
+        The notes say what NIR's equations do otherwise than the chip; ``ranvier.open`` reads the file back as this
+        program. Raises ``RanvierError`` RV680, and RV464 for neurons that NIR has no equation for.
+        """
+        from ranvier.runtimes.exports.nir import export_nir_program
+
+        return export_nir_program(self.program, path, provenance=self.provenance, target_sha256=self.target_sha256)
+
+    def export_xylo(self, path: str | Path) -> None:
+        """Write a program for ``xylo_a2`` as the specification that Rockpool takes (.json); RV460, RV461."""
+        from ranvier.runtimes.exports.xylo import export_xylo
+
+        export_xylo(self.program, path)
+
+    def export_dynapcnn(self, path: str | Path) -> tuple[Note, ...]:
+        """Write a program for ``speck2f`` as a DynapCNN layer table (.json); RV460, RV461, and notes RV463."""
+        from ranvier.runtimes.exports.dynapcnn import export_dynapcnn
+
+        return export_dynapcnn(self.program, path)
+
+    def export_sanafe(self, folder: str | Path, x: ArrayLike | None = None) -> tuple[Note, ...]:
+        """Write ``architecture.yaml`` and ``network.yaml`` for SANA-FE 2.x; the sample ``x`` (1, steps, *shape) enters.
+
+        The notes say where SANA-FE's spikes may differ (RV448, RV449). Raises ``RanvierError`` RV440 to RV447 with
+        everything that it cannot express.
+        """
+        from ranvier.sanafe import export
+
+        return export(self.program, self.target, folder, x)
+
+    def report(self, recording: Recording | None = None, x: ArrayLike | None = None) -> "Report":
+        """Layers, cores, memory, roundings and notes; with a ``recording`` also firing rates, energy and time.
+
+        Where ``x``, which was run, is given and the recording has the spikes, each of them is followed to the cores
+        and steps where it costs something; else only their numbers are known. :meth:`measure` does all that.
+        """
         from ranvier.summary import report
 
-        return report(self.program, self.target, recording)
+        frames = None if x is None else frames_of(self.program.chip.ports[0], np.asarray(x))
+        return report(self.program, self.target, recording, frames)
+
+    def measure(self, x: ArrayLike, runtime: Runtime = "simulator") -> tuple[Recording, "Report"]:
+        """Run on ``x``, and report what that costs, as precisely as its size allows."""
+        from ranvier.summary import followed
+
+        frames = frames_of(self.program.chip.ports[0], np.asarray(x))
+        recording = self.run(frames, followed(self.program.chip, *frames.shape[:2]), runtime)
+        return recording, self.report(recording, frames)
 
     def prove(self, seconds: float = 20.0, seed: int = 0) -> "Proof":
         """Whether any input can overflow a register: each proved, refuted by an input, or open after the search.

@@ -12,8 +12,9 @@ from ranvier.app import App
 from ranvier.compiler.diagnostics import Figure
 from ranvier.compiler.ir.coding import frames_of
 from ranvier.compiler.ir.network import Network
+from ranvier.compiler.ir.sparsity import parse_pattern
 from ranvier.compiler.options import Options
-from ranvier.compiler.passes.mapping.effort import NORMAL, Effort
+from ranvier.compiler.passes.mapping.effort import NORMAL, Effort, Progress, silent
 from ranvier.compiler.pipeline import mapped, prepare
 from ranvier.fitting import fit
 from ranvier.runtimes.calibration_data import with_calibration_notes
@@ -44,10 +45,15 @@ class Compilation:
         frames = frames_of(self._prepared.inputs[0], self.data)
         return with_calibration_notes(self._prepared, frames, self.measured.observed)
 
-    def app(self, options: Options, effort: Effort = NORMAL) -> App:
-        """The compiled network; raises ``RanvierError`` with everything that stands in the way."""
+    def app(self, options: Options, effort: Effort = NORMAL, progress: Progress = silent) -> App:
+        """The compiled network; raises ``RanvierError`` with everything that stands in the way.
+
+        ``progress`` is told the stages of the mapping to cores.
+        """
+        if options.prune:
+            parse_pattern(options.prune)
         chip = fit(self.prepared, self.target, self.measured, options)
-        program = mapped(chip, self.target, self.prepared, effort)
+        program = mapped(chip, self.target, self.prepared, effort, progress=progress)
         provenance = {"network": self.net.name, **options.provenance(), **self._calibration}
         return App(program, self.target, provenance, self.target.sha256)
 

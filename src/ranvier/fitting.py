@@ -2,10 +2,10 @@
 
 Passes see what the float senders send. A quantized sender sends something else, which the layers behind it can make
 good in part: so the integer network is run on the calibration data, what its populations send goes into the moments
-of the next lowering. Each round is a candidate; so are neighbouring scales, biases left as they were,
+of the next lowering. Each round is a candidate; so are neighbouring scales, biases left as they were, fewer exponents,
 and weights that go by more or less of what happens near the threshold. The one whose answers are nearest to the float
 network's is taken, a later round only if it is nearer by half, lest it be fitted to these very samples. Labels are not
-used.
+used. What pruning takes from the membranes of a layer is made good by its threshold, one factor for the layer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.ir.moments import Calibration
-from ranvier.compiler.ir.network import Network, Readout
+from ranvier.compiler.ir.network import Network, Node, Note, Readout
 from ranvier.compiler.ir.neurons import Lif
 from ranvier.compiler.options import Options
 from ranvier.compiler.pipeline import lower
@@ -30,6 +30,8 @@ SHARPNESSES = (0.3, 1.0, 3.0)
 RANKS = 3
 MAX_ROUNDS = 1
 CLEARLY = 0.5
+FEWER_EXPONENTS = (1, 2)
+THRESHOLDS = (0.7, 0.8, 0.9, 1.1)
 
 
 def fit(prepared: Network, target: Target, measured: Measured | None, options: Options) -> ChipNetwork:
@@ -40,23 +42,30 @@ def fit(prepared: Network, target: Target, measured: Measured | None, options: O
     if measured is None:
         return lower(prepared, target, None, options)
     start = _Point(options)
-    if options.rounding == "nearest" or options.equalize:
-        return lower(prepared, target, measured.calibration(), options)
     search = _Search(prepared, target, measured)
+    if options.equalize or (options.rounding == "nearest" and not options.prune):
+        return lower(prepared, target, measured.calibration(), options)
+    if options.rounding == "nearest":
+        return search.at(search.retuned(start)).chip
     best = search.nearest([replace(start, sharpness=s) for s in SHARPNESSES])
     if options.correct_bias:
         best = search.nearest([best, replace(best, options=replace(options, correct_bias=False))])
+    fewer = [n for n in FEWER_EXPONENTS if n < options.exponent_groups]
+    best = search.nearest([best, *(replace(best, options=replace(best.options, exponent_groups=n)) for n in fewer)])
     best = search.nearest([replace(best, rank=rank) for rank in range(RANKS)])
-    return search.followed(best)
+    return search.followed(search.retuned(best) if options.prune else best)
 
 
 @dataclass(frozen=True)
 class _Point:
-    """What a lowering may choose: how much more an error counts near the threshold, and the rank of the scales."""
+    """What a lowering may choose: how much more an error counts near the threshold, the rank of the scales, and by what
+    the thresholds of populations are multiplied.
+    """
 
     options: Options
     sharpness: float = SHARPNESS
     rank: int = 0
+    thresholds: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +99,14 @@ class _Search:
             self.tried[point] = self._lowered(point, self.known[point.sharpness])
         return self.tried[point]
 
+    def retuned(self, point: _Point) -> _Point:
+        """``point`` with the thresholds that bring its answers nearest, layer after layer."""
+        tuned = [p.name for p in self.prepared.populations if isinstance(p.model, Lif) and has_threshold(p.model)]
+        for name in tuned:
+            others = [replace(point, thresholds=(*point.thresholds, (name, factor))) for factor in THRESHOLDS]
+            point = self.nearest([point, *others])
+        return point
+
     def followed(self, point: _Point) -> ChipNetwork:
         """``point``, or what becomes of it once layers know what the quantized ones before them send."""
         first = last = nearest = self.at(point)
@@ -100,10 +117,34 @@ class _Search:
         return (nearest if nearest.distance < CLEARLY * first.distance else first).chip
 
     def _lowered(self, point: _Point, known: Calibration) -> _Candidate:
-        chip = lower(self.prepared, self.target, known, point.options, point.rank)
+        prepared = with_thresholds(self.prepared, dict(point.thresholds))
+        chip = lower(prepared, self.target, known, point.options, point.rank)
         ran = simulator.run(chip, self.measured.inputs, ("spikes",))
         found = distance(chip.readout, self.measured.outputs, _source_units(chip, ran.outputs))
         return _Candidate(chip, ran.spikes, found)
+
+
+def has_threshold(model: Lif) -> bool:
+    """Whether a membrane can reach the threshold."""
+    return bool(np.isfinite(model.threshold).any())
+
+
+def with_thresholds(network: Network, factors: Mapping[str, float]) -> Network:
+    """``network`` with the thresholds of populations multiplied, what is subtracted at a spike with them; noted."""
+    if not factors:
+        return network
+    changed: dict[str, Node] = {}
+    for population in network.populations:
+        model, factor = population.model, factors.get(population.name)
+        if factor is not None and isinstance(model, Lif):
+            threshold, amount = model.threshold * factor, model.reset_amount * factor
+            changed[population.name] = replace(
+                population, model=replace(model, threshold=threshold, reset_amount=amount)
+            )
+    text = "its threshold is multiplied by {:g}, as it was pruned"
+    notes = (Note("RV563", name, text.format(factors[name])) for name in changed)
+    nodes = tuple(changed.get(node.name, node) for node in network.nodes)
+    return replace(network, nodes=nodes, notes=(*network.notes, *notes))
 
 
 def distance(readout: Readout, wanted: NDArray[Any], got: NDArray[Any]) -> float:

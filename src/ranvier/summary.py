@@ -1,31 +1,40 @@
 """What a compiled program takes of its chip, layer by layer, as data."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranvier.compiler.analysis.energy import EnergyReport, energy
 from ranvier.compiler.analysis.events import events
+from ranvier.compiler.analysis.formats import ConnectionMemory, connection_memory
 from ranvier.compiler.analysis.memory import MemoryReport, memory
 from ranvier.compiler.analysis.overflow import Bound, overflows
 from ranvier.compiler.analysis.resources_synapses import fan_in
-from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.analysis.traced import traced
+from ranvier.compiler.ir.arrays import Shape, size
 from ranvier.compiler.ir.chip import ChipNetwork, Population, Rounding
 from ranvier.compiler.ir.network import Note
 from ranvier.compiler.ir.program import Program
-from ranvier.runtimes.recording import Recording
+from ranvier.runtimes.recording import Recording, Records, encode
 from ranvier.runtimes.verify.overflow import register_name
 
 if TYPE_CHECKING:
     from ranvier.targets.schema import Target
+
+FOLLOWED = 2**26
+"""The most neuron-steps of which every spike is followed, for the energy and the time that each one costs."""
+UNROLLED = 2**24
+"""The most synapses for which that is done."""
 
 
 @dataclass(frozen=True)
 class LayerReport:
     """One population: its neurons and their arithmetic, the synapses that end in it, where it lies.
 
-    Bytes are 0 where the target is not known; ``rate`` is spikes per neuron-step, None without a recording.
+    Bytes are None where the target's memory is not modelled; ``rate`` is spikes per neuron-step, None without a
+    recording.
     """
 
     name: str
@@ -34,17 +43,18 @@ class LayerReport:
     semantics: str
     synapses: int
     cores: int
-    weight_bytes: int
-    state_bytes: int
+    weight_bytes: int | None
+    state_bytes: int | None
     latency: int
     rate: float | None
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """A program on its chip; ``memory`` is None for an unknown target, ``energy`` without a recording as well.
+    """A program on its chip; ``memory`` is None where none is modelled, ``energy`` without a recording as well.
 
-    ``registers`` are bounds of every accumulator and state that hold for all inputs, named by states and sums.
+    ``ran`` tells whether there was a recording. ``registers`` are bounds of every accumulator and state that hold for
+    all inputs, named by states and sums. ``formats``: synaptic memory of every connection by storage format.
     """
 
     network: str
@@ -57,6 +67,8 @@ class Report:
     roundings: tuple[Rounding, ...]
     notes: tuple[Note, ...]
     registers: tuple[Bound, ...]
+    ran: bool
+    formats: tuple[ConnectionMemory, ...] = ()
 
     @property
     def neurons(self) -> int:
@@ -88,15 +100,32 @@ class Report:
             "energy": None if self.energy is None else self.energy.to_json(),
             "roundings": [asdict(rounding) for rounding in self.roundings],
             "notes": [asdict(note) for note in self.notes],
+            "formats": [c.to_json() for c in self.formats],
             "registers": [asdict(bound) | {"proved": bound.proved} for bound in self.registers],
         }
 
 
-def report(program: Program, target: "Target | None", recording: Recording | None = None) -> Report:
-    """The report of ``program``; energy needs the ``recording`` of a run, and both need the ``target``."""
+def followed(chip: ChipNetwork, samples: int, steps: int) -> Records:
+    """What to record of a run of so many samples and steps for its spikes to be followed one by one; () if too many."""
+    synapses = sum(_synapses(chip, population.name) for population in chip.populations)
+    values = samples * steps * (size(chip.ports[0].shape) + sum(population.size for population in chip.populations))
+    return ("spikes",) if synapses <= UNROLLED and values <= FOLLOWED else ()
+
+
+def report(
+    program: Program,
+    target: "Target | None",
+    recording: Recording | None = None,
+    frames: NDArray[Any] | None = None,
+) -> Report:
+    """The report of ``program``; energy needs the ``recording`` of a run, and both need the ``target``.
+
+    ``frames``: what entered. With them and every layer's spikes in the recording, each spike is followed to where it
+    went; else spikes are spread evenly over cores and steps.
+    """
     chip, placement = program.chip, program.placement
     taken = None if target is None else memory(chip, placement, target)
-    spent = None if target is None or recording is None else _energy(program, target, recording)
+    spent = None if target is None or recording is None else _energy(program, target, recording, frames)
     layers = tuple(_layer(program, population, taken, recording) for population in chip.populations)
     notes = (*chip.notes, *program.notes)
     named = tuple(replace(b, where=register_name(chip, b.population, b.where)) for b in overflows(chip).bounds)
@@ -111,6 +140,8 @@ def report(program: Program, target: "Target | None", recording: Recording | Non
         chip.roundings,
         notes,
         named,
+        recording is not None,
+        () if target is None else connection_memory(chip, placement, target),
     )
 
 
@@ -127,8 +158,8 @@ def _layer(
         population.program.semantics,
         _synapses(program.chip, name),
         len(cores),
-        0 if own is None else own.weight_bytes,
-        0 if own is None else own.state_bytes,
+        None if own is None else own.weight_bytes,
+        None if own is None else own.state_bytes,
         population.latency,
         None if recording is None else _rate(recording, population),
     )
@@ -143,6 +174,14 @@ def _rate(recording: Recording, population: Population) -> float:
     return float(recording.stats[population.name].spikes / (samples * steps * population.size))
 
 
-def _energy(program: Program, target: "Target", recording: Recording) -> EnergyReport:
+def _energy(program: Program, target: "Target", recording: Recording, frames: NDArray[Any] | None) -> EnergyReport:
+    chip, placement = program.chip, program.placement
     samples, steps = (int(n) for n in np.shape(recording.outputs)[:2])
-    return energy(target, events(program.chip, program.placement, recording.stats, samples, steps))
+    if frames is None:
+        return energy(target, events(chip, placement, recording.stats, samples, steps))
+    port = chip.ports[0]
+    sent = encode(port, frames)
+    if followed(chip, samples, steps) and all(p.name in recording.spikes for p in chip.populations):
+        return energy(target, traced(chip, placement, {port.name: sent, **recording.spikes}))
+    entered = {port.name: int(np.count_nonzero(sent))}
+    return energy(target, events(chip, placement, recording.stats, samples, steps, entered))

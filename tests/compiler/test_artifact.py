@@ -10,6 +10,7 @@ import textwrap
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,18 @@ def test_other_tools_read_it(saved: Path) -> None:
     assert manifest["target"] == {"name": "loihi2", "sha256": "ab" * 32}
     (weight,) = (array for array in load_tensors(data).values() if array.dtype == np.int32)
     assert np.array_equal(weight, np.arange(-6, 6).reshape(4, 3) * 2)
+
+
+@pytest.mark.parametrize(("levels", "bits"), [((-128, 128), 1), ((-128, 0, 128), 2), (tuple(range(-128, 128, 2)), 32)])
+def test_weights_of_few_levels_are_stored_in_few_bits(tmp_path: Path, levels: tuple[int, ...], bits: int) -> None:
+    weight = np.random.default_rng(0).choice(np.array(levels, np.int32), (256, 128))
+    chip = tiny().chip
+    wide = replace(chip.populations[0], shape=(256,), params={**chip.populations[0].params, "dv": integers(7)})
+    synapse = replace(chip.connections[0], synapse=DenseSynapse(weight))
+    program = placed(replace(chip, ports=(Port("input", (128,)),), populations=(wide,), connections=(synapse,)))
+    artifact.save(program, tmp_path / "wide.rnv")
+    assert equal(artifact.load(tmp_path / "wide.rnv"), program)
+    assert 0 <= (tmp_path / "wide.rnv").stat().st_size - weight.size * bits / 8 < 6000
 
 
 def test_an_interrupted_save_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ class Answer:
 
 
 @cache
-def _python() -> Path:
+def interpreter() -> Path:
     """The interpreter of the environment, which is made at first use; skips the test where it cannot be made."""
     home = cache_folder() / "peers" / f"rockpool-{VERSION}-{sys.version_info.major}{sys.version_info.minor}"
     python, ready = home / "bin" / "python", home / "ready"
@@ -62,7 +62,7 @@ def _python() -> Path:
 
 def ask(cases: list[dict[str, Any]], folder: Path) -> list[Answer]:
     """Have the child build, run and import the modules of ``cases``."""
-    python, answer = _python(), folder / "answer.npz"
+    python, answer = interpreter(), folder / "answer.npz"
     (folder / "cases.json").write_text(json.dumps(cases))
     try:
         _run([str(python), str(CHILD), str(folder / "cases.json"), str(answer)], RUN_SECONDS)

@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 
 @cache
-def _python() -> Path:
+def interpreter() -> Path:
     """The interpreter of the environment, which is made at first use; skips the test where it cannot be made."""
     home = cache_folder() / "peers" / f"xylosim-{VERSION}-{sys.version_info.major}{sys.version_info.minor}"
     python, ready = home / "bin" / "python", home / "ready"
@@ -43,7 +43,7 @@ def _python() -> Path:
 
 def simulate(cases: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Ints]]:
     """What XyloSim records for each case, (steps, neurons)."""
-    python, asked, answered = _python(), folder / "cases.json", folder / "answer.json"
+    python, asked, answered = interpreter(), folder / "cases.json", folder / "answer.json"
     asked.write_text(json.dumps(list(cases)))
     try:
         _run([str(python), str(CHILD), str(asked), str(answered)], RUN_SECONDS)

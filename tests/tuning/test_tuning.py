@@ -48,6 +48,11 @@ def test_no_point_of_the_front_is_beaten(found: tuning.Tuned) -> None:
                 assert better == own or not all(x >= y for x, y in zip(better, own, strict=True))
 
 
+def test_it_says_that_state_registers_are_fixed(found: tuning.Tuned) -> None:
+    assert found.state_registers == {"u": 24, "v": 24}
+    assert found.to_json()["state_registers"] == {"u": 24, "v": 24}
+
+
 def test_the_same_seed_gives_the_same_search(found: tuning.Tuned) -> None:
     again = tune(small_network(), "loihi2", *small_data(40), Budget(steps=8), trials=TRIALS)
     assert again.chosen == found.chosen
@@ -61,6 +66,7 @@ def test_the_artifact_tells_how_to_compile_the_point_again(found: tuning.Tuned, 
     again = ranvier.compile(
         small_network(), "loihi2", inputs[0::2][:, : found.chosen.point.steps], layer_bits=dict(options.layer_bits),
         rounding=options.rounding, per_channel=options.per_channel, correct_bias=options.correct_bias,
+        exponent_groups=options.exponent_groups,
     )  # fmt: skip
     again.save(tmp_path / "again.rnv")
     assert (tmp_path / "again.rnv").read_bytes() == (tmp_path / "tuned.rnv").read_bytes()

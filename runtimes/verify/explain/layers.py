@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, ChipNetwork, Connection, Population
+from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, ChipNetwork, Connection, Population, SparseSynapse
 from ranvier.compiler.ir.linear import SYNAPSES
 from ranvier.compiler.ir.matrix import Matrix, linear_matrix, synapse_matrix
 from ranvier.compiler.ir.models import FORMS, multipliers
@@ -245,7 +245,7 @@ def _exact(
     if not registers and getattr(model, "max_spikes", 1) == 1 and hasattr(model, "compare"):
         compare = KINDS[model.compare]
     weights = {c.name: _exact_weights(source, c, payloads, registers) for c in chip.into[p.name]}
-    delays = {c.name: _source_delay(source, c.name) for c in chip.into[p.name]}
+    delays = {c.name: _source_delay(source, c.layer) for c in chip.into[p.name]}
     return Parts(
         expected,
         params,
@@ -261,10 +261,13 @@ def _exact(
 
 def _exact_weights(source: Network, c: Connection, payloads: Payloads, registers: bool) -> Matrix:
     """Mantissas that no grid holds, in units of the source's membrane per integer sent."""
-    op = source.by_name[c.name]
+    op = source.by_name[c.layer]
     assert isinstance(op, SYNAPSES)
     shift = 1.0 if registers else UNIT
     matrix = linear_matrix(op) * (1.0 / (shift * 2.0**c.exponent))
+    if c.part_of and isinstance(c.synapse, SparseSynapse):
+        held = np.bincount(c.synapse.indices, minlength=matrix.shape[1]) > 0
+        matrix = sparse.csr_array(matrix @ sparse.diags_array(held.astype(np.float64)))
     if c.source not in payloads:
         return matrix
     per_integer = np.broadcast_to(1.0 / payloads[c.source], (matrix.shape[1],))
@@ -288,7 +291,7 @@ def _payloads(chip: ChipNetwork, source: Network) -> dict[str, Values]:
 def _message_scale(p: Population) -> float:
     """Integers per unit of what ``p`` sends, from the shifts in its program."""
     shifts = [op.args[1] for op in p.program.ops if op.kind.startswith("shift_") and op.args[0] != INPUT]
-    return p.scale / 2.0 ** float(sum(map(int, shifts)))
+    return float(p.scale / 2.0 ** sum(map(float, shifts)))
 
 
 def _lif(model: Any) -> tuple[dict[str, Values], dict[str, Values]]:

@@ -11,6 +11,7 @@ from typer import Option
 from ranvier import api
 from ranvier.cli.options import TARGET, CoderOptions, DataOptions, ModelName, ModelOptions, ProgramResult, TargetName
 from ranvier.cli.output import Answer, Output
+from ranvier.cli.searching import searching
 from ranvier.cli.sources import read_data, read_encoder, read_model
 from ranvier.cli.tables import report_tables
 from ranvier.compiler.options import parse_layer_bits
@@ -60,6 +61,14 @@ class Fitting:
         bool,
         Option("--correct-bias", help="Take the mean shift of rounding back in the bias.", rich_help_panel=FITTING),
     ] = False
+    prune: Annotated[
+        str,
+        Option(help="Prune to a pattern: magnitude:0.8 (share of zeros), 2:4 or 64:2:5.", rich_help_panel=FITTING),
+    ] = ""
+    exponent_groups: Annotated[
+        int,
+        Option(min=1, max=8, help="Weight exponents that a dense or sparse layer may have.", rich_help_panel=FITTING),
+    ] = 1
 
 
 @dataclass(frozen=True)
@@ -84,13 +93,14 @@ def compile_model(  # noqa: PLR0913, PLR0917 one parameter per group of options
     effort: MappingEffort = "normal",
 ) -> Answer:
     """Compile a model for a chip and write the program file."""
-    with output.working("compiling"):
+    with output.working("compiling") as tick:
         network = read_model(model, options, read_encoder(coder, data.steps))
         samples = None if calibrate is None else read_data(calibrate, network.inputs[0], data)
-        app = api.compile(
-            network, target, None if samples is None else samples.inputs, input_bits=input_bits, effort=effort,
-            **_chosen(fitting),
-        )  # fmt: skip
+        with searching(output, tick) as search:
+            app = api.compile(
+                network, target, None if samples is None else samples.inputs, input_bits=input_bits, effort=effort,
+                progress=search.progress, stop=search.stop, **_chosen(fitting),
+            )  # fmt: skip
         path = products.result or Path(f"{network.name}.rnv")
         app.save(path)
         if products.lava is not None:

@@ -13,7 +13,7 @@ from typer import Option
 
 from ranvier import api
 from ranvier.cli.output import Answer, Output, drawn
-from ranvier.cli.tables import bytes_text, energy_text, report_tables, row, table, verification_rows
+from ranvier.cli.tables import bytes_text, energy_text, report_tables, row, table, twin_text, verification_rows
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.compiler.ir.coding import Direct
 from ranvier.compiler.ir.network import Network
@@ -51,7 +51,7 @@ def demo(output: Output, no_lava: NoLava = False, lava_samples: LavaSamples = No
         app = api.compile(example.network, TARGET, example.calibration)
     output.say(f"simulating {len(example.labels)} test images")
     with output.working("simulating"):
-        report = app.report(app.run(example.inputs))
+        _, report = app.measure(example.inputs)
     refused = () if no_lava else _lava_refusal(output)
     runtimes: tuple[str, ...] = ("simulator", "oracle")
     if not (no_lava or refused):
@@ -114,4 +114,6 @@ def _figures(v: Verification, report: Report) -> Table:
         row(made, "memory", bytes_text(report.memory_bytes))
     if report.energy is not None:
         row(made, "energy", energy_text(report.energy))
+        if report.energy.equivalent is not None:
+            row(made, "as a conventional network", twin_text(report.energy.equivalent))
     return made

@@ -13,7 +13,9 @@ from ranvier.cli.convert import convert_model
 from ranvier.cli.demo import demo
 from ranvier.cli.doctor import doctor
 from ranvier.cli.evaluate import evaluate_data
+from ranvier.cli.explore import explore_model
 from ranvier.cli.export import export
+from ranvier.cli.fine_tune import fine_tune_program
 from ranvier.cli.inspect import inspect
 from ranvier.cli.output import write_json
 from ranvier.cli.report import report_program
@@ -32,10 +34,12 @@ VERBS: Mapping[str, Verb] = {
     "simulate": simulate,
     "evaluate": evaluate_data,
     "tune": tune_model,
+    "fine-tune": fine_tune_program,
     "verify": verify,
     "report": report_program,
     "inspect": inspect,
     "states": states,
+    "explore": explore_model,
     "export": export,
     "targets": targets,
     "doctor": doctor,

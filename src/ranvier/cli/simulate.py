@@ -40,11 +40,12 @@ def simulate(
     with output.working("simulating"):
         app = api.open(program)
         samples = read_data(data_file, app.program.chip.ports[0], data)
-        recording = app.run(samples.inputs, ("spikes",) if result else (), runtime.value)
+        recording, report = app.measure(samples.inputs, runtime.value)
         if result is not None:
+            if not recording.spikes:
+                recording = app.run(samples.inputs, ("spikes",), runtime.value)
             _write(result, recording)
     found = diagnose(locate(app.program.chip, recording.overflows))
-    report = app.report(recording)
     values: dict[str, object] = {
         "program": program,
         "runtime": runtime.value,

@@ -1,6 +1,6 @@
 """Reports, verifications and findings as tables for people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -8,6 +8,8 @@ from rich.text import Text
 
 from ranvier.cli.output import clean, drawn
 from ranvier.compiler.analysis.energy import EnergyReport
+from ranvier.compiler.analysis.equivalent import Equivalent
+from ranvier.compiler.analysis.estimate import Estimate
 from ranvier.compiler.diagnostics import Diagnostic
 from ranvier.compiler.ir.chip import Rounding
 from ranvier.compiler.ir.network import Note
@@ -15,6 +17,7 @@ from ranvier.runtimes.verify import Verification
 from ranvier.summary import LayerReport, Report
 
 UNITS = ("B", "KiB", "MiB", "GiB")
+NOT_MODELLED = "not modelled"
 
 
 def table(title: str, *columns: str) -> Table:
@@ -38,7 +41,21 @@ def row(made: Table, *cells: str | Text) -> None:
 def report_tables(report: Report, verbose: bool) -> tuple[RenderableType, ...]:
     """What a program takes, its roundings (with ``verbose`` all of them), and the notes."""
     roundings = roundings_table(report.roundings, None if verbose else 5)
-    return (*layers_table(report), *overflow_lines(report), *roundings, *notes(report.notes))
+    return (*layers_table(report), *format_tables(report), *overflow_lines(report), *roundings, *notes(report.notes))
+
+
+def format_tables(report: Report) -> Iterator[Table]:
+    """What each connection takes, and would in every format of the target; nothing where that is not known."""
+    if not report.formats:
+        return
+    kinds = list(dict.fromkeys(kind for c in report.formats for kind in c.by_format))
+    columns = ("connection", "weights#", "not zero#", "bits#", *(f"{kind}#" for kind in kinds), "taken")
+    made = table("synaptic memory by format", *columns)
+    for c in report.formats:
+        share = f"{c.nonzero:,} ({100 * c.nonzero / max(c.weights, 1):.0f} %)"
+        sizes = (bytes_text(c.by_format[kind]) if kind in c.by_format else "" for kind in kinds)
+        row(made, c.name, f"{c.weights:,}", share, str(c.bits), *sizes, f"{bytes_text(c.bytes)} {' '.join(c.taken)}")
+    yield made
 
 
 def overflow_lines(report: Report) -> list[RenderableType]:
@@ -62,9 +79,71 @@ def layers_table(report: Report) -> tuple[RenderableType, ...]:
     layers = table(f"{report.network} on {report.target}", *columns)
     for layer in report.layers:
         row(layers, *_layer_cells(layer)[: len(columns)])
-    if report.energy is None:
-        return layers, _totals(report)
-    return layers, _totals(report), Text(f"energy: {energy_text(report.energy)}")
+    return layers, _totals(report), *energy_lines(report)
+
+
+def energy_lines(report: Report) -> tuple[RenderableType, ...]:
+    """Energy and time of a run, its basis, and the conventional network beside it."""
+    e = report.energy
+    if e is None:
+        return (Text(f"energy: {NOT_MODELLED} for {report.target}"),) if report.ran else ()
+    return Text("\n".join(clean(line) for line in energy_words(e))), *(
+        () if e.equivalent is None else (twin_table(e.equivalent),)
+    )
+
+
+def energy_words(e: EnergyReport) -> list[str]:
+    """Energy, time and what they rest on, line by line."""
+    said = [f"energy: {energy_text(e)}"]
+    said += [f"static energy, on top: {span_text(e.static_nj)}"] if e.static_nj is not None else []
+    said += [f"time per inference: {span_text(e.inference_us, 'ms')}"] if e.inference_us is not None else []
+    said += [f"as a conventional network: {twin_text(e.equivalent)}"] if e.equivalent is not None else []
+    return [*said, *([f"energy: {e.source}"] if e.source else []), *e.notes]
+
+
+def twin_table(twin: Equivalent) -> Table:
+    """What the spiking network takes for an inference, and its conventional twin."""
+    made = table("beside a conventional network", "per inference", "spiking#", "conventional#")
+    for name, spiking, ann in twin_rows(twin):
+        row(made, name, spiking, ann)
+    return made
+
+
+def twin_rows(twin: Equivalent) -> list[tuple[str, str, str]]:
+    """Name, and both columns."""
+    s, a = twin.spiking, twin.ann
+    return [
+        ("passes", f"{twin.steps}, spikes", f"1, {twin.activation_bits}-bit activations"),
+        ("operations", f"{s.operations:,.0f} additions", f"{a.operations:,.0f} MACs"),
+        ("neuron updates", f"{s.updates:,.0f}", f"{a.updates:,.0f}"),
+        ("weight bits read", f"{s.weight_bits:,.0f}", f"{a.weight_bits:,.0f}"),
+        ("state bits moved", f"{s.state_traffic_bits:,.0f}", f"{a.state_traffic_bits:,.0f}"),
+        ("message bits", f"{s.message_bits:,.0f}", f"{a.message_bits:,.0f}"),
+        ("state bits", f"{s.state_bits:,}", f"{a.state_bits:,}"),
+        ("energy", span_text(s.energy_nj), span_text(a.energy_nj)),
+        ("spike rate", percent(twin.rate), ""),
+        ("break-even spike rate", break_even(twin), ""),
+    ]
+
+
+def twin_text(twin: Equivalent) -> str:
+    """Who spends less, and by how much."""
+    if twin.ratio <= 1:
+        return f"{span_text(twin.ann.energy_nj)}, the spiking network takes {1 / twin.ratio:.3g} times less"
+    return f"{span_text(twin.ann.energy_nj)}, the spiking network takes {twin.ratio:.3g} times more"
+
+
+def break_even(twin: Equivalent) -> str:
+    """The rate below which spikes pay."""
+    if twin.break_even is None:
+        return "no spikes"
+    return "none: updates alone cost more" if twin.break_even == 0 else percent(twin.break_even)
+
+
+def span_text(value: Estimate, unit: str = "uJ") -> str:
+    """A figure in thousands, with its band."""
+    span = "" if value.low is None or value.high is None else f" ({value.low / 1e3:.3g} to {value.high / 1e3:.3g})"
+    return f"{value.value / 1e3:.3g} {unit}{span}"
 
 
 def _layer_cells(layer: LayerReport) -> tuple[str, ...]:
@@ -74,8 +153,7 @@ def _layer_cells(layer: LayerReport) -> tuple[str, ...]:
         f"{layer.neurons:,}",
         f"{layer.synapses:,}",
         str(layer.cores),
-        bytes_text(layer.weight_bytes),
-        bytes_text(layer.state_bytes),
+        *(NOT_MODELLED if count is None else bytes_text(count) for count in (layer.weight_bytes, layer.state_bytes)),
         "" if layer.rate is None else f"{layer.rate:.4f}",
     )
 
@@ -151,10 +229,9 @@ def energy_text(e: EnergyReport) -> str:
     """Energy per inference with its band and what its constants are."""
     if e.dynamic_nj is None:
         return "not known"
-    band = e.dynamic_nj
-    span = "" if band.low is None or band.high is None else f" ({band.low / 1e3:.3g} to {band.high / 1e3:.3g})"
     basis = "" if e.own else f", estimated with the constants of {e.basis}"
-    return f"{band.value / 1e3:.3g} uJ per inference{span}, dynamic{basis}"
+    value, *span = span_text(e.dynamic_nj).split(" (")
+    return f"{value} per inference{''.join(f' ({part}' for part in span)}, dynamic{basis}"
 
 
 def percent(share: float) -> str:

@@ -101,6 +101,8 @@ def _shown(found: Tuned) -> Iterator[RenderableType]:
         f"chosen: {percent(chosen.accuracy)} on {found.seen} samples of the search (8 bits: {percent(full.accuracy)}), "
     )
     yield Text(text + f"{percent(found.held_out.accuracy)} on {found.unseen} others")
+    widths = ", ".join(f"{state} {bits}" for state, bits in found.state_registers.items())
+    yield Text(f"states: registers of fixed width ({widths} bits), not searched")
 
 
 def _row(m: Metrics) -> tuple[str, ...]:

@@ -10,10 +10,12 @@ from ranvier import api
 from ranvier.cli.explained import explanation_tables
 from ranvier.cli.options import DataOptions, ModelOptions, ProgramFile, RuntimeName
 from ranvier.cli.output import Answer, Output
+from ranvier.cli.perturbed import PerturbOptions, asked, robustness_tables
 from ranvier.cli.sources import named_source, read_data, read_sample, read_source
 from ranvier.cli.tables import overflow_lines, verification_tables
 from ranvier.framework import framework
 from ranvier.loading import is_module
+from ranvier.perturbed import draw
 from ranvier.runtimes.verify.asked import SAMPLES, Asked, Framework
 
 EXPLAIN = "Explanation"
@@ -69,6 +71,7 @@ def verify(
     data: DataOptions,
     comparing: CompareOptions,
     explaining: ExplainOptions,
+    perturbing: PerturbOptions,
     output: Output,
 ) -> Answer:
     """Compare the deployed program with its float network, and its executors with each other, spike by spike."""
@@ -86,13 +89,18 @@ def verify(
             names,
             samples_lava=comparing.lava_samples,
             explain=_asked(explaining, _framework(source, options)),
+            perturb=asked(perturbing),
             progress=tick,
         )
+        if found.robustness is not None and perturbing.curve is not None:
+            draw(found.robustness, perturbing.curve)
     wrong = any(diagnostic.severity == "error" for diagnostic in found.diagnostics)
     report = app.report()
     shown = (*verification_tables(found), *overflow_lines(report))
     if found.explanation is not None:
         shown = (*explanation_tables(found.explanation, output.verbose), *shown)
+    if found.robustness is not None:
+        shown = (*robustness_tables(found.robustness), *shown)
     values = {**found.to_json(), "registers": report.to_json()["registers"]}
     return Answer(values, shown, found.agrees and not wrong)
 

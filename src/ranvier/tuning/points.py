@@ -11,25 +11,30 @@ from ranvier.app import App
 from ranvier.compiler.options import Options, RoundingMethod
 
 WIDTHS = (2, 3, 4, 5, 6, 7, 8)
+EXPONENTS = (1, 2, 4)
 STEP_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25)
 
 
 @dataclass(frozen=True)
 class Point:
-    """One way to deploy: weight widths by synapse, how they are rounded and scaled, steps per sample."""
+    """One way to deploy: weight widths by synapse, how they are rounded and scaled, steps per sample.
+
+    ``exponent_groups``: how many weight exponents a layer may have.
+    """
 
     layer_bits: tuple[tuple[str, int], ...]
     rounding: RoundingMethod = "output"
     per_channel: bool = False
     correct_bias: bool = False
     steps: int = 0
+    exponent_groups: int = 1
 
     @property
     def options(self) -> Options:
         """What the compiler is told."""
         return Options(
             layer_bits=self.layer_bits, rounding=self.rounding, per_channel=self.per_channel,
-            correct_bias=self.correct_bias,
+            correct_bias=self.correct_bias, exponent_groups=self.exponent_groups,
         )  # fmt: skip
 
     def to_json(self) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """The search: sensitivity of each layer first, then Optuna over widths, rounding, scales and steps."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,13 @@ from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.fingerprint import fingerprint
 from ranvier.compiler.ir.linear import SYNAPSES
 from ranvier.compiler.ir.network import Network
+from ranvier.compiler.ir.programs import CUBA_LIF
 from ranvier.compiler.ir.text import Tensors, dump, parse
 from ranvier.compiler.options import ROUNDINGS
 from ranvier.compiler.pipeline import prepare
 from ranvier.compiling import Compilation
 from ranvier.tuning.budget import Budget
-from ranvier.tuning.points import STEP_SHARES, WIDTHS, Metrics, Point, measured, metrics_from
+from ranvier.tuning.points import EXPONENTS, STEP_SHARES, WIDTHS, Metrics, Point, measured, metrics_from
 from ranvier.tuning.sensitivity import Sensitivity, greedy, narrowed, sensitivities
 from ranvier.tuning.study import finished, fixed, open_study, tell
 
@@ -61,6 +62,15 @@ class Tuned:
     seen: int
     unseen: int
 
+    @property
+    def state_registers(self) -> Mapping[str, int]:
+        """Bits of each state's register on the target. They are fixed, and every state takes whole words of memory, so
+        that narrower states would save nothing: state widths are no part of the search.
+        """
+        assert self.app.target is not None
+        bits = self.app.target.neuron(CUBA_LIF).state_bits.v
+        return {"u": bits.u, "v": bits.v}
+
     def to_json(self) -> dict[str, object]:
         """Plain values; the app is what the point says."""
         return {
@@ -72,6 +82,7 @@ class Tuned:
             "pareto": [t.to_json() for t in self.pareto],
             "seen": self.seen,
             "unseen": self.unseen,
+            "state_registers": dict(self.state_registers),
         }
 
 
@@ -220,6 +231,7 @@ class _Search:
             trial.suggest_categorical("per_channel", (False, True)),
             trial.suggest_categorical("correct_bias", (False, True)),
             max(1, round(share * self.widest.steps)),
+            trial.suggest_categorical("exponent_groups", EXPONENTS),
         )
 
     def _parameters(self, point: Point) -> dict[str, Any]:
@@ -228,6 +240,7 @@ class _Search:
             "rounding": ROUNDINGS.index(point.rounding),
             "per_channel": point.per_channel,
             "correct_bias": point.correct_bias,
+            "exponent_groups": point.exponent_groups,
         }
         return widths | rest | {"steps": point.steps / self.widest.steps}
 
@@ -241,7 +254,7 @@ class _Search:
         """What makes two searches the same."""
         text, tensors = dump(prepare(self.net))
         digest = hashlib.sha256(fingerprint({"text": text, **tensors}).encode())
-        digest.update(f"{self.target} {self.budget} {min_accuracy}".encode())
+        digest.update(f"{self.target} {self.budget} {min_accuracy} {sorted(self._parameters(self.widest))}".encode())
         for values in self.seen:
             digest.update(np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()[:24]

@@ -1,7 +1,7 @@
 """How much each layer suffers from narrow weights, measured one layer at a time."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ranvier.tuning.points import Metrics, Point
 
@@ -39,8 +39,7 @@ def sensitivities(layers: Sequence[str], full: Point, measure: Measure) -> tuple
 
 def narrowed(point: Point, bits: dict[str, int]) -> Point:
     """``point`` with other widths for some layers."""
-    widths = tuple(sorted((dict(point.layer_bits) | bits).items()))
-    return Point(widths, point.rounding, point.per_channel, point.correct_bias, point.steps)
+    return replace(point, layer_bits=tuple(sorted((dict(point.layer_bits) | bits).items())))
 
 
 def greedy(full: Point, found: Sequence[Sensitivity]) -> list[Point]:

@@ -15,6 +15,7 @@ from ranvier.compiler.ir.programs import Features, chip_lif
 from ranvier.compiler.ir.verify import check_chip
 from ranvier.runtimes import oracle
 from ranvier.runtimes.trainable import KINDS, TrainableNetwork
+from ranvier.runtimes.trainable.training import Judged, best_epoch
 from support.networks import chip_networks, inputs_for
 
 
@@ -93,6 +94,31 @@ def test_after_any_step_the_chip_network_is_legal_and_equal_to_the_module(data: 
         np.testing.assert_array_equal(membrane[p.name].detach().reshape(expected[p.name].shape), expected[p.name])
     for before, after in zip(chip.connections, network.deployed().connections, strict=True):
         assert before.sign == after.sign
+
+
+def test_a_bias_behind_a_current_moves_with_the_start_of_the_current() -> None:
+    """Together they are a constant in front of the current: where one grows, the other falls."""
+    started = {"u": np.array([-130, -120, -128]), "v": np.array(0)}
+    before = replace(small(), populations=(replace(small().populations[0], initial=started),))
+    network = TrainableNetwork(before, ["bias"])
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1)
+    after = network.deployed()
+    cells, were = after.populations[0], before.populations[0]
+    assert np.all(cells.params["bias"] > were.params["bias"])
+    moved = cells.initial["u"] + cells.params["bias"]
+    np.testing.assert_array_equal(moved, were.initial["u"] + were.params["bias"])
+    _, membrane = network.traces(torch.from_numpy(frames()))
+    expected = oracle.run(check_chip(after), frames(), ("membrane",)).membrane["cells"]
+    np.testing.assert_array_equal(membrane["cells"].detach(), expected)
+
+
+def test_the_epoch_with_the_least_loss_is_best_among_those_that_answer_no_fewer_rightly() -> None:
+    history = [Judged(1.0, 10), Judged(0.2, 9), Judged(0.8, 10), Judged(0.9, 11)]
+    assert best_epoch(history) == 2
+    assert best_epoch(history[:2]) == 0
 
 
 @pytest.mark.parametrize(

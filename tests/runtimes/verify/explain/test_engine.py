@@ -58,7 +58,9 @@ def test_exact_layers_equal_the_float_network_of_every_kind(kind: str) -> None:
     check_exact(Bench(chip, source, inputs))
 
 
-@pytest.mark.parametrize("options", [Options(), Options(per_channel=True), Options(weight_bits=3)], ids=str)
+@pytest.mark.parametrize(
+    "options", [Options(), Options(per_channel=True), Options(weight_bits=3), Options(exponent_groups=3)], ids=str
+)
 @pytest.mark.parametrize("seed", range(4))
 def test_exact_layers_equal_the_float_network(options: Options, seed: int) -> None:
     rng = np.random.default_rng(seed)
