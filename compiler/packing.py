@@ -1,7 +1,7 @@
 """Integers of few levels, a few bits each: how an artifact stores weights of 1 to 4 bits.
 
 An array whose values are ``low + step * k`` with ``k < 2**bits`` is stored as the bits of all k, the first element in
-the highest bits of the first byte, and low, step, bits and its shape beside it. Binary weights -128 and 128 take one bit.
+the highest bits of the first byte, and low, step, bits and its shape beside it. Weights -128 and 128 take one bit.
 """
 
 from collections.abc import Mapping

@@ -7,10 +7,10 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-OWN = tuple(f"src/ranvier/{name}" for name in ("cli", "evaluation", "report", "tuning"))
+OWN = tuple(f"src/ranvier/{name}" for name in ("cli", "evaluation", "report", "search", "tuning"))
 PARTS = ("compiler", "frontends", "runtimes", "targets", *OWN)
 OF_AN_EXTRA = {
-    "torch": ("frontends/torch", "frontends/conversion", "runtimes/trainable", "runtimes/gpu"),
+    "torch": ("frontends/torch", "frontends/conversion", "runtimes/trainable", "runtimes/gpu", "src/ranvier/search"),
     "triton": ("runtimes/gpu",),
     "snntorch": ("examples",),
     "onnx": ("frontends/onnx", "frontends/conversion"),
@@ -20,7 +20,7 @@ OF_AN_EXTRA = {
     "mtkahypar": ("compiler/passes/mapping",),
     "plotly": ("src/ranvier/report",),
     "matplotlib": ("src/ranvier/tuning", "src/ranvier/report", "src/ranvier/perturbed.py", "src/ranvier/exploration"),
-    "optuna": ("src/ranvier/tuning",),
+    "optuna": ("src/ranvier/search", "src/ranvier/tuning"),
     "sqlalchemy": ("src/ranvier/tuning",),
 }
 PROVIDED = {"pydantic_core": "pydantic", "llvmlite": "numba"}  # each version of Numba brings the llvmlite it fits

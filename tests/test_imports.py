@@ -54,6 +54,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ranvier.frontends.conversion",
         "ranvier.runtimes.trainable",
         "ranvier.runtimes.gpu",
+        "ranvier.search",
     ),
     "triton": ("ranvier.runtimes.gpu",),
     "snntorch": ("ranvier.frontends.torch",),

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ConnectionMemory:
-    """One connection on all its cores: ``weights`` it could have, those that are ``nonzero``, the width of one in
-    ``bits``; ``bytes`` that it takes, ``by_format`` what it would in each format, ``taken`` which it takes (the smallest
-    on every core, so perhaps several).
+    """One connection on all its cores: ``weights`` it could have, those that are ``nonzero``, ``bits`` of one.
+
+    ``bytes`` that it takes, ``by_format`` what it would in each format, ``taken`` which it takes (the smallest on
+    every core, so perhaps several).
     """
 
     name: str

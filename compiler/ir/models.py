@@ -159,7 +159,8 @@ def _sigma_delta(model: SigmaDelta, domain: Domain, scale: float) -> StepProgram
 def _graded(model: GradedLif, domain: Domain, scale: float) -> StepProgram:
     if domain == "float":
         return graded_lif(domain, model.compare)
-    return graded_lif(domain, model.compare, _message_shift(model, scale), model.message_bits)
+    gained = bool(np.any(model.gain != 1.0))
+    return graded_lif(domain, model.compare, _message_shift(model, scale), model.message_bits, gained)
 
 
 def _message_shift(model: Numeric, scale: float) -> int:

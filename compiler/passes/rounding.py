@@ -86,6 +86,8 @@ def _rounded(wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatAr
     Zero where they are not ``kept`` (groups, rows, inputs).
     """
     nearest = kept * np.stack([level.nearest(wanted[..., n]) for n, level in enumerate(levels)], axis=-1)
+    if np.array_equal(nearest, wanted):
+        return nearest
     guess = _carry_errors(wanted, levels, second, kept)
     better = _form(guess - wanted, second) < _form(nearest - wanted, second)
     return _descend(np.where(better[..., None], guess, nearest), wanted, levels, second, kept)

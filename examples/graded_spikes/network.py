@@ -70,13 +70,13 @@ class Binary(nn.Linear):
 
 
 class Net(nn.Module):
-    """Two layers of graded spikes; the answer is the sum of the last layer over all steps."""
+    """Two layers of graded spikes behind binary weights; the answer is the sum of a last, full layer over all steps."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fc1, self.n1 = Binary(64, WIDTH, bias=False), Graded(WIDTH)
         self.fc2, self.n2 = Binary(WIDTH, WIDTH, bias=False), Graded(WIDTH)
-        self.fc3 = Binary(WIDTH, 10, bias=False)
+        self.fc3 = nn.Linear(WIDTH, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(steps, batch, 64) to (batch, 10)."""

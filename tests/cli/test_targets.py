@@ -38,7 +38,7 @@ def test_all_chips_are_listed(run: Run) -> None:
     found = run("targets", "--json").json["targets"]
     assert {name: one["kind"] for name, one in found.items()} == {
         "generic": "neurosynaptic", "loihi1": "neurosynaptic", "loihi2": "neurosynaptic",
-        "speck2f": "layer", "truenorth": "crossbar", "xylo_a2": "single",
+        "speck2f": "layer", "truenorth": "crossbar", "xylo_a2": "single", "stems_1mb": "hierarchy",
     }  # fmt: skip
     assert found["loihi2"]["max_chips"] == 1152
 

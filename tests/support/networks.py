@@ -48,6 +48,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "refractory": (1, 5),
     "keep_current": (0, 4096),
     "keep_membrane": (0, 4096),
+    "gain": (0, 8192),
     "keep_adaptation": (0, 4096),
     "keep_refractory": (0, 4096),
     "keep_input": (0, 4096),
@@ -104,7 +105,7 @@ def other_programs() -> st.SearchStrategy[StepProgram]:
         st.builds(feedback_lif, exact, compare, st.booleans()),
         st.builds(two_compartment, exact, compare, reset),
         st.builds(resonate, exact, compare, st.sampled_from(["phase", "imaginary"]), turns),
-        st.builds(graded_lif, exact, compare, **message),
+        st.builds(graded_lif, exact, compare, gained=st.booleans(), **message),
         st.builds(sigma_delta, exact, compare, st.sampled_from(["unit", "relu"]), st.booleans(), **message),
     )
 

@@ -113,7 +113,9 @@ def message_of(words: set[str]) -> tuple[int, int]:
 def graded_lif(words: set[str], p: Numbers, s: Numbers, a: int) -> Step:
     """What is sent is rounded to the nearest message, halves up, and forgotten."""
     shift, bits = message_of(words)
-    h = limited(kept(s["v"], p["keep_membrane"]) + limited(64 * a) + p["drive"])
+    x = limited(64 * a)
+    x = kept(x, p["gain"]) if "gained" in words else x
+    h = limited(kept(s["v"], p["keep_membrane"]) + x + p["drive"])
     if not beyond(words, h, p["threshold"]):
         return 0, h, {"v": h}
     top, sent = 2 ** (bits - 1) - 1, math.floor(Fraction(h - p["offset"], 2**shift) + Fraction(1, 2))

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ranvier.compiler.ir.arrays import floats
 from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, ChipNetwork, Connection, Population, SparseSynapse
 from ranvier.compiler.ir.linear import SYNAPSES
 from ranvier.compiler.ir.matrix import Matrix, linear_matrix, synapse_matrix
 from ranvier.compiler.ir.models import FORMS, multipliers
 from ranvier.compiler.ir.network import Network, Neurons
-from ranvier.compiler.ir.neurons import NUMERIC, Lif, RegisterLif
+from ranvier.compiler.ir.neurons import NUMERIC, GradedLif, Lif, RegisterLif
 from ranvier.compiler.ir.programs import CUBA_REFRACTORY, DECAY_UNITY, INPUT_SHIFT, Features, chip_features, chip_lif
 from ranvier.compiler.ir.steps import INPUT, StepProgram
 from ranvier.runtimes.verify.explain import groups
@@ -112,6 +113,7 @@ def pairs_with_source(chip: ChipNetwork, source: Network) -> tuple[Pair, ...]:
     for p in chip.populations:
         node = source.by_name[p.name]
         assert isinstance(node, Neurons)
+        node = _gained(node, p)
         expected = _expected(node, p)
         exact = _exact(chip, p, source, node, expected, payloads)
         found.append(
@@ -222,6 +224,13 @@ def _program(pair: Pair, exact: Exact) -> StepProgram:
     return comparing(base, kind)
 
 
+def _gained(node: Neurons, p: Population) -> Neurons:
+    """``node`` with the factor by which its channels multiply what arrives, whose weights are larger by as much."""
+    if not isinstance(node.model, GradedLif) or "gain" not in p.params:
+        return node
+    return replace(node, model=replace(node.model, gain=floats(p.params["gain"] / DECAY_UNITY)))
+
+
 def _expected(node: Neurons, p: Population) -> StepProgram:
     """The step program that a faithful deployment of ``node`` has."""
     model = node.model
@@ -245,6 +254,9 @@ def _exact(
     if not registers and getattr(model, "max_spikes", 1) == 1 and hasattr(model, "compare"):
         compare = KINDS[model.compare]
     weights = {c.name: _exact_weights(source, c, payloads, registers) for c in chip.into[p.name]}
+    if isinstance(model, GradedLif) and bool(np.any(model.gain != 1.0)):
+        larger = sparse.diags_array(np.broadcast_to(1.0 / model.gain, (p.size,)))
+        weights = {name: sparse.csr_array(larger @ matrix) for name, matrix in weights.items()}
     delays = {c.name: _source_delay(source, c.layer) for c in chip.into[p.name]}
     return Parts(
         expected,

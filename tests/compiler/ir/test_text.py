@@ -75,7 +75,7 @@ def test_numbers_parse_back_exactly(scale, exponent):
 
 def test_numpy_scalars_are_written_as_numbers():
     written, _ = dump(Grid(np.float64(1.5), np.int64(-2), "mixed"))
-    assert written == 'Grid(scale=1.5, exponent=-2, sign="mixed", bits=8)\n'
+    assert written == 'Grid(scale=1.5, exponent=-2, sign="mixed", bits=8, part_of="")\n'
     assert same(Lif(late_guard=np.bool_(True)))
 
 

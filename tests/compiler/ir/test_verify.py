@@ -207,7 +207,7 @@ def test_each_level_has_its_own_law(level, faulty, findings):
         ("mixed", 4, [-256, -32, 0, 224], [-258, 16, 240]),
         ("excitatory", 4, [0, 16, 240], [8, 255]),
         ("mixed", 2, [-256, -128, 0, 128], [64, 256]),
-        ("mixed", 1, [-128, 128], [0, -256]),
+        ("mixed", 1, [-128, 0, 128], [64, -256]),
         ("excitatory", 9, [], [0]),
     ],
 )
