@@ -38,6 +38,11 @@ class Profile:
             lines.append(f"{name}: {way.scattered} steps row by row, {way.multiplied} as products ({even})")
         return "\n".join(lines)
 
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        ways = {name: vars(way) for name, way in self.ways.items()}
+        return {"seconds": dict(self.seconds), "ways": ways, "sample_steps": self.sample_steps}
+
 
 def profile(
     network: ChipNetwork | Network, inputs: NDArray[Any], *, synapses: Synapses = "measured", repeats: int = 5

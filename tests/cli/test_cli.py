@@ -147,6 +147,15 @@ def test_missing_options_are_named_together(run: Run, files: Path) -> None:
     assert {d["place"] for d in found} == {"option dt", "option reset"}
 
 
+def test_simulate_shows_where_its_time_goes(run: Run, files: Path) -> None:
+    run("compile", files / "net.nir", *READING, "--calibrate", files / "data.npz")
+    found = run("simulate", "net.rnv", files / "data.npz", "--profile", "--json").json["profile"]
+    assert all(seconds >= 0 for seconds in found["seconds"].values())
+    assert {"pack", "else"} < set(found["seconds"])
+    assert all(set(way) == {"scattered", "multiplied", "even"} for way in found["ways"].values())
+    assert "a sample and step" in run("simulate", "net.rnv", files / "data.npz", "--profile").out
+
+
 def test_compile_and_simulate_do_what_the_functions_do(run: Run, files: Path) -> None:
     x, y = small_data()
     done = run("compile", files / "net.nir", *READING, "--calibrate", files / "data.npz", "--json")

@@ -19,6 +19,7 @@ from ranvier.cli.fine_tune import fine_tune_program
 from ranvier.cli.inspect import inspect
 from ranvier.cli.output import write_json
 from ranvier.cli.report import report_program
+from ranvier.cli.search import search_network
 from ranvier.cli.simulate import simulate
 from ranvier.cli.states import states
 from ranvier.cli.targets import targets
@@ -34,6 +35,7 @@ VERBS: Mapping[str, Verb] = {
     "simulate": simulate,
     "evaluate": evaluate_data,
     "tune": tune_model,
+    "search": search_network,
     "fine-tune": fine_tune_program,
     "verify": verify,
     "report": report_program,

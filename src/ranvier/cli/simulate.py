@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +11,28 @@ from rich.text import Text
 from typer import Option
 
 from ranvier import api
+from ranvier.app import App
 from ranvier.cli.arrays import write_arrays
 from ranvier.cli.options import DataFile, DataOptions, ProgramFile, RuntimeName
 from ranvier.cli.output import Answer, Output
 from ranvier.cli.sources import read_data
 from ranvier.cli.tables import layers_table, percent
+from ranvier.compiler.ir.coding import frames_of
 from ranvier.data import Samples
 from ranvier.runtimes.recording import Recording
 from ranvier.runtimes.verify.overflow import diagnose, locate
 from ranvier.runtimes.verify.statistics import wilson
 
+if TYPE_CHECKING:
+    from ranvier.runtimes.simulator.profile import Profile
+
 Executor = Annotated[RuntimeName, Option("--runtime", "-r", help="What runs the program.")]
 Results = Annotated[
     Path | None,
     Option("--output", "-o", help="Write outputs, predictions and the spikes of every layer to this .npz file."),
+]
+Profiled = Annotated[
+    bool, Option("--profile", help="Also show where the simulator's time goes, and how each layer's sums were made.")
 ]
 
 
@@ -35,6 +43,7 @@ def simulate(
     output: Output,
     runtime: Executor = RuntimeName.simulator,
     result: Results = None,
+    profile: Profiled = False,
 ) -> Answer:
     """Run a program on data, bit for bit as on the chip, and say what it predicts."""
     with output.working("simulating"):
@@ -45,6 +54,7 @@ def simulate(
             if not recording.spikes:
                 recording = app.run(samples.inputs, ("spikes",), runtime.value)
             _write(result, recording)
+        where = profiled(app, samples.inputs) if profile else None
     found = diagnose(locate(app.program.chip, recording.overflows))
     values: dict[str, object] = {
         "program": program,
@@ -56,12 +66,20 @@ def simulate(
         "layers": {name: vars(stats) for name, stats in recording.stats.items()},
         "energy": None if report.energy is None else report.energy.to_json(),
         "output": result,
+        "profile": None if where is None else where.to_json(),
         "diagnostics": [diagnostic.to_json() for diagnostic in found],
     } | _accuracy(recording.predictions, samples)
     if not output.json:
         output.refuse(found)
     shown: tuple[RenderableType, ...] = (*layers_table(report), Text(_sentence(values)))
-    return Answer(values, shown)
+    return Answer(values, shown if where is None else (*shown, Text(str(where))))
+
+
+def profiled(app: App, inputs: NDArray[Any]) -> "Profile":
+    """Where the simulator's time goes on ``inputs``."""
+    from ranvier.runtimes.simulator.profile import profile  # noqa: PLC0415 - needs Numba
+
+    return profile(app.program.chip, frames_of(app.program.chip.ports[0], inputs))
 
 
 def _accuracy(predictions: NDArray[np.int64], samples: Samples) -> dict[str, object]:

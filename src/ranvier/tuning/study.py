@@ -1,6 +1,7 @@
 # ruff: noqa: PLC0415 - optuna is an extra, imported when a search begins
 """The study: what Optuna knows of a search, in memory or in a database."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from ranvier.compiler.diagnostics import error
@@ -10,12 +11,16 @@ from ranvier.tuning.points import Metrics
 if TYPE_CHECKING:
     import optuna
 
+Direction = Literal["maximize", "minimize"]
+DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize", "minimize")
 STARTUP = 16
 UNKNOWN = 1e6
 """What stands for a resource whose use is not known, where the sampler wants a number."""
 
 
-def open_study(storage: str | None, name: str, seed: int) -> "optuna.Study":
+def open_study(
+    storage: str | None, name: str, seed: int, directions: Sequence[Direction] = DIRECTIONS
+) -> "optuna.Study":
     """The study ``name`` in the database at ``storage``, or in memory; raises ``RanvierError`` RV883 and RV884."""
     try:
         import optuna
@@ -24,10 +29,9 @@ def open_study(storage: str | None, name: str, seed: int) -> "optuna.Study":
         raise error("RV883", "tune", "the search needs Optuna", "install ranvier[tune]") from missing
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
-    directions: list[Literal["maximize", "minimize"]] = ["maximize", "minimize", "minimize"]
     try:
         return optuna.create_study(
-            storage=storage, sampler=sampler, study_name=name, directions=directions, load_if_exists=True
+            storage=storage, sampler=sampler, study_name=name, directions=list(directions), load_if_exists=True
         )
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, OSError, ValueError) as problem:
         fix = "give a URL such as sqlite:///search.db, in a folder that can be written"
