@@ -1,8 +1,8 @@
 """Speed of the CPU simulator: microseconds per sample and step of some typical networks.
 
 Run with ``python -m benchmarks.simulator [--threads N]``. The same 784-512-10 network runs with inputs of every
-activity, in which an event-driven sum is better or worse than a product of matrices. For whoever changes a kernel: a look
-of a minute. What stands in the documents comes from ``benchmarks.speed``.
+activity, in which an event-driven sum is better or worse than a product of matrices. For whoever changes a kernel: a
+look of a minute. What stands in the documents comes from ``benchmarks.speed``.
 """
 
 import argparse
