@@ -38,7 +38,8 @@ class Decoder(nn.Module):
     def forward(self, x: Frame) -> Frame:
         """Spikes of (steps, batch, features, tokens)."""
         functional.reset_net(self)
-        return self.out(self.block(x))
+        spikes: Frame = self.out(self.block(x))
+        return spikes
 
 
 def decoder(width: Width) -> Decoder:

@@ -113,7 +113,7 @@ def test_the_same_seed_gives_the_same_integers_whatever_torch_drew_before(bent: 
         torch.manual_seed(drawn)
         made.append(ranvier.fine_tune(bent, inputs, labels, epochs=3, rate=0.05, seed=5))
     assert made[0].history == made[1].history
-    np.testing.assert_array_equal(*(thresholds(found.app) for found in made))
+    np.testing.assert_array_equal(thresholds(made[0].app), thresholds(made[1].app))
     other = ranvier.fine_tune(bent, inputs, labels, epochs=3, rate=0.05, seed=6)
     assert other.history != made[0].history
 

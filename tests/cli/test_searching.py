@@ -74,7 +74,7 @@ def test_an_interrupted_compilation_writes_the_best_program_so_far(
     run: Run, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_two_layers(files)
-    rounds = []
+    rounds: list[tuple[str, float]] = []
 
     def interrupted(search: Searching, stage: str, share: float) -> None:
         progress(search, stage, share)

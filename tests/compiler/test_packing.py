@@ -5,18 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ranvier.compiler.ir.linear import SignMode
 from ranvier.compiler.ir.weight_levels import weight_levels
 from ranvier.compiler.packing import LEVELS, packed, unpacked
+
+SIGNS: tuple[SignMode, ...] = ("mixed", "excitatory", "inhibitory")
 
 
 @given(
     st.integers(1, 8),
-    st.sampled_from(["mixed", "excitatory", "inhibitory"]),
+    st.sampled_from(SIGNS),
     st.lists(st.integers(1, 12), min_size=1, max_size=4),
     st.integers(0, 2**32 - 1),
 )
-def test_every_array_comes_back(bits: int, sign: str, shape: list[int], seed: int) -> None:
-    levels, rng = weight_levels(bits, sign), np.random.default_rng(seed)  # type: ignore[arg-type]
+def test_every_array_comes_back(bits: int, sign: SignMode, shape: list[int], seed: int) -> None:
+    levels, rng = weight_levels(bits, sign), np.random.default_rng(seed)
     values = levels.low + levels.step * rng.integers(0, levels.count, shape)
     arrays = {"w": values.astype(np.int32), "other": rng.normal(0, 1, 3), "none": np.zeros((0, 4), np.int32)}
     back = unpacked(packed(arrays))

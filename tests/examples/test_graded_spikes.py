@@ -88,7 +88,8 @@ def test_a_folded_batch_norm_errs_by_less_than_1e_5(compared_only: bool) -> None
     norm.running_var = torch.from_numpy(rng.uniform(0.1, 2, 6))
     norm.weight.data, norm.bias.data = (torch.from_numpy(rng.uniform(0.2, 1, 6)) for _ in range(2))
     keep = rng.uniform(0, 1, 6)
-    folded = behind_batch_norm(ranvier.GradedLif(keep_membrane=keep, threshold=0.7), norm, (6,), compared_only)
+    plain = ranvier.GradedLif(keep_membrane=keep, threshold=np.array(0.7))
+    folded = behind_batch_norm(plain, norm, (6,), compared_only)
     form, r = realised(folded), np.zeros((1, 6))
     states: Any = {"v": r}
     for x in rng.normal(0.5, 1, (200, 1, 6)):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import sinabs.layers as sl
 import torch
-from samna_name import stand_in
+from samna_name import stand_in  # type: ignore[import-not-found]  # beside this script
 from sinabs.activation import MembraneReset, MembraneSubtract, MultiSpike
 from torch import nn
 

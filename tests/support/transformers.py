@@ -27,9 +27,10 @@ class Width:
 
 def lif(threshold: float = 1.0) -> nn.Module:
     """A leaky neuron over all steps, with a gradient."""
-    return neuron.LIFNode(
+    made: nn.Module = neuron.LIFNode(
         tau=2.0, v_threshold=threshold, detach_reset=True, step_mode="m", surrogate_function=surrogate.ATan()
     )
+    return made
 
 
 class Weighted(nn.Module):
@@ -41,7 +42,8 @@ class Weighted(nn.Module):
 
     def forward(self, x: Frame) -> Frame:
         steps, batch = x.shape[:2]
-        return self.lif(self.bn(self.conv(x.flatten(0, 1))).reshape(steps, batch, -1, x.shape[-1]))
+        spikes: Frame = self.lif(self.bn(self.conv(x.flatten(0, 1))).reshape(steps, batch, -1, x.shape[-1]))
+        return spikes
 
 
 class Projected(nn.Module):
@@ -54,7 +56,8 @@ class Projected(nn.Module):
     def forward(self, x: Frame) -> Frame:
         steps, batch, tokens, _ = x.shape
         h = self.bn(self.linear(x.flatten(0, 1)).transpose(-1, -2)).transpose(-1, -2)
-        return self.lif(h.reshape(steps, batch, tokens, -1).contiguous())
+        spikes: Frame = self.lif(h.reshape(steps, batch, tokens, -1).contiguous())
+        return spikes
 
 
 class SpikeDrivenAttention(nn.Module):
@@ -70,7 +73,8 @@ class SpikeDrivenAttention(nn.Module):
         q, k, v = (self.width.parted(part(x).transpose(-1, -2)) for part in (self.q, self.k, self.v))
         both = k.mul(v)
         kv = self.talking_heads(both.cumsum(-2) if self.width.causal else both.sum(dim=-2, keepdim=True))
-        return self.proj(q.mul(kv).transpose(3, 4).reshape(x.shape).contiguous())
+        spikes: Frame = self.proj(q.mul(kv).transpose(3, 4).reshape(x.shape).contiguous())
+        return spikes
 
 
 class SpikformerAttention(nn.Module):
@@ -85,7 +89,8 @@ class SpikformerAttention(nn.Module):
     def forward(self, x: Frame) -> Frame:
         q, k, v = (self.width.parted(part(x)) for part in (self.q, self.k, self.v))
         mixed = ((q @ k.transpose(-2, -1)) * 0.125) @ v
-        return self.proj(self.attn_lif(mixed.transpose(2, 3).reshape(x.shape).contiguous()))
+        spikes: Frame = self.proj(self.attn_lif(mixed.transpose(2, 3).reshape(x.shape).contiguous()))
+        return spikes
 
 
 class Block(nn.Module):
@@ -99,7 +104,8 @@ class Block(nn.Module):
 
     def forward(self, x: Frame) -> Frame:
         x = x + self.attention(x)
-        return x + self.down(self.up(x))
+        total: Frame = x + self.down(self.up(x))
+        return total
 
 
 class Transformer(nn.Module):
@@ -118,7 +124,8 @@ class Transformer(nn.Module):
         tokens = self.bn(self.embed(x.flatten(0, 1))).flatten(2)
         tokens = tokens if self.driven else tokens.transpose(-1, -2)
         h = self.blocks(self.lif(tokens.reshape(steps, batch, *tokens.shape[1:]).contiguous()))
-        return self.out(self.head(h.flatten(2)))
+        spikes: Frame = self.out(self.head(h.flatten(2)))
+        return spikes
 
 
 def shown(images: Any) -> Frame:

@@ -121,11 +121,11 @@ def test_groups_are_wires_of_the_layer_and_sum_to_its_effective_weights(
         assert 1 <= len(parts) <= options.exponent_groups
         assert len({c.exponent for c in parts}) == len(parts)
         if len(parts) > 1:
-            stored = sum(len(c.synapse.data) for c in parts)
+            stored = np.concatenate([c.synapse.data for c in parts]).size
             source = prepared.by_name[layer]
             assert stored == (source.weight.size if isinstance(source, Dense) else source.data.size)
             wires = [set(c.synapse.indices.tolist()) for c in parts]
-            assert sum(map(len, wires)) == len(set.union(*wires))
+            assert sum(len(each) for each in wires) == len(set.union(*wires))
 
 
 @settings(max_examples=6)

@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.chip import ChipNetwork, Connection, DenseSynapse, Population, Port
@@ -18,7 +20,7 @@ from ranvier.runtimes.perturb.trials import Perturbing, robustness
 KEYS = 24
 
 
-def classifier():
+def classifier() -> tuple[ChipNetwork, NDArray[Any], NDArray[Any]]:
     """Ten patterns of 40 wires, a neuron for each, and noisy samples (120, 12, 40) of them with labels."""
     rng = np.random.default_rng(3)
     patterns = rng.integers(0, 2, (10, 40))
