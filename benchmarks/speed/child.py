@@ -124,12 +124,18 @@ class Bench:
         if "refused" in result:
             return Answer({}, None, result["refused"])
         if not (place / "checked.npz").is_file():
-            return Answer({}, None, "failed: " + result.get("failed", "").strip().splitlines()[-1])
+            return Answer({}, None, f"failed: {_last_words(result.get('failed', ''))}")
         with np.load(place / "checked.npz", allow_pickle=False) as held:
             check = judge(self.workload.name, peer, {name: held[name] for name in held.files}, self.truth)
         reason = "" if code is not None else f"ended after {self.effort.limit:g} s"
-        failed = result.get("failed", "").strip().splitlines()[-1:]
-        return Answer(result, check, f"failed: {failed[0]}" if failed else reason)
+        failed = result.get("failed", "").strip()
+        return Answer(result, check, f"failed: {_last_words(failed)}" if failed else reason)
+
+
+def _last_words(failed: str) -> str:
+    """What went wrong, from a traceback: its last line, without the way out that a diagnostic ends with."""
+    lines = [line.strip() for line in failed.splitlines() if line.strip() and not line.strip().startswith("Fix:")]
+    return lines[-1] if lines else "without a word"
 
 
 def truth(workload: Workload, effort: Effort) -> Truth:

@@ -85,7 +85,9 @@ def _rounded(wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatAr
 
     Zero where they are not ``kept`` (groups, rows, inputs).
     """
-    nearest = kept * np.stack([level.nearest(wanted[..., n]) for n, level in enumerate(levels)], axis=-1)
+    nearest: FloatArray = np.asarray(kept, np.float64) * np.stack(
+        [level.nearest(wanted[..., n]) for n, level in enumerate(levels)], axis=-1
+    )
     if np.array_equal(nearest, wanted):
         return nearest
     guess = _carry_errors(wanted, levels, second, kept)

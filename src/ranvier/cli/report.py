@@ -23,9 +23,7 @@ from ranvier.summary import Report
 MOODS = {"good": "bold green", "doubtful": "bold yellow", "bad": "bold red"}
 Verified = Annotated[
     Path | None,
-    Option(
-        "--verification", "-v", help="What ranvier verify --json wrote; with --explain --traces it shows causes too."
-    ),
+    Option("--verification", help="What ranvier verify --json wrote; with --explain --traces it shows causes too."),
 ]
 Data = Annotated[Path | None, Option("--data", "-d", help="An .npz file: gives spike rates and energy.")]
 Pictures = Annotated[
