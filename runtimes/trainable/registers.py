@@ -35,7 +35,7 @@ class Kind:
 BIAS_MAX = BIAS_MANTISSA_MAX * 2**BIAS_EXPONENT_MAX
 REGISTERS: Mapping[str, Kind] = {
     "vth": Kind("threshold", 0, VTH_MAX),
-    "threshold": Kind("threshold", 0, STATE_MAX),
+    "threshold": Kind("threshold", 1, STATE_MAX),  # neurons of several spikes divide by it
     "du": Kind("decay", -1, DECAY_UNITY - 1),
     "dv": Kind("decay", 0, DECAY_UNITY),
     "bias": Kind("bias", -BIAS_MAX, BIAS_MAX, mantissa_and_exponent),

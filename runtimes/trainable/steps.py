@@ -35,13 +35,23 @@ def _wrap_once(x: Values, bits: int) -> Values:
     return np.where(x > half, x - 2 * half, np.where(x <= -half, x + 2 * half, x))
 
 
+def _divisor(y: Values) -> Values:
+    """``y`` without zeros: where a legal program divides by one, it does not use the quotient."""
+    return np.where(np.equal(y, 0.0), 1.0, y)
+
+
+def _quotient_slopes(x: Values, y: Values) -> Sequence[Any]:
+    divisor = _divisor(y)
+    return (1.0 / divisor, -x / divisor**2)
+
+
 VALUES: Mapping[str, Callable[..., Values]] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
     "minimum": np.minimum,
     "maximum": np.maximum,
-    "divide_floor": np.floor_divide,
+    "divide_floor": lambda x, y: np.floor_divide(x, _divisor(y)),
     "mul_shift": lambda x, y, bits: np.trunc(x * y * 2.0**-bits),
     "shift_left": lambda x, bits: x * 2.0**bits,
     "shift_right": lambda x, bits: np.floor(x * 2.0**-bits),
@@ -60,7 +70,7 @@ SLOPES: Mapping[str, Callable[..., Sequence[Any]]] = {
     "mul": lambda x, y: (y, x),
     "minimum": lambda x, y: (x <= y, x > y),
     "maximum": lambda x, y: (x >= y, x < y),
-    "divide_floor": lambda x, y: (1.0 / y, -x / y**2),
+    "divide_floor": _quotient_slopes,
     "mul_shift": lambda x, y, bits: (y * 2.0**-bits, x * 2.0**-bits),
     "shift_left": lambda _x, bits: (2.0**bits,),
     "shift_right": lambda _x, bits: (2.0**-bits,),
