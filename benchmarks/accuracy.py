@@ -40,8 +40,6 @@ from support.data import test_data
 TARGET = load_target("loihi2")
 FILE = Path(__file__).parents[1] / "docs" / "accuracy.md"
 BITS = (8, 6, 4, 3, 2)
-WIDTHS: Mapping[str, Sequence[int]] = {"nmnist": (8, 4)}
-"""Widths of networks that take minutes a row."""
 TUNED_BITS = 4
 LOSING = "braille_bias"
 RECURRENT, GROUPED_BITS, GROUPS = ("braille_bias", "braille_no_bias"), (4, 3, 2), 4
@@ -322,10 +320,10 @@ def main(given: Sequence[str] | None = None) -> None:
         print("\n".join(map(by_layer, chosen.names or CASES)))
         return
     names, whole = chosen.names or list(CASES), not (chosen.names or chosen.bits or chosen.development)
-    widths = {name: chosen.bits or WIDTHS.get(name, BITS) for name in names}
+    widths: Sequence[int] = chosen.bits or BITS
     made = f"ranvier {ranvier.__version__}, Python {platform.python_version()}, numpy {np.__version__}"
     parts = [HEAD.format(made=made, tuned=TUNED_BITS, epochs=fine_tuning.EPOCHS)]
-    for part in sections([Asked(n, bits, chosen.development) for n in names for bits in widths[n]], chosen.jobs):
+    for part in sections([Asked(n, bits, chosen.development) for n in names for bits in widths], chosen.jobs):
         print(part, flush=True)
         parts.append(part)
     if whole:
