@@ -94,20 +94,21 @@ def _clashes(own: object, shared: Table, places: Places) -> Iterator[Diagnostic]
             yield Diagnostic("RV506", place, f"sources.{name} is in {SOURCES} already", "rename it")
 
 
-def _tables(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Table]]:
+def tables(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Table]]:
+    """All tables within ``value``, itself first, each with the keys that lead to it."""
     if isinstance(value, dict):
         yield path, value
         for key, inner in value.items():
-            yield from _tables(inner, (*path, key))
+            yield from tables(inner, (*path, key))
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            yield from _tables(inner, (*path, number))
+            yield from tables(inner, (*path, number))
 
 
 def _fill(data: Table, sources: Table, places: Places) -> list[Diagnostic]:
     """Give each sourced table the basis and confidence of its source; the tables whose source is unknown."""
     problems: list[Diagnostic] = []
-    for path, table in list(_tables({k: v for k, v in data.items() if k != "sources"})):
+    for path, table in list(tables({k: v for k, v in data.items() if k != "sources"})):
         if "src" not in table:
             continue
         source = sources.get(table["src"]) if isinstance(table["src"], str) else {}
@@ -135,7 +136,7 @@ def _stand_in(data: Table, places: Places) -> list[Diagnostic]:
         place = str(place_of(places, ("energy", "stand_in")))
         fix = f"name a shipped target ({', '.join(target_names())}) and a basis in its file"
         return [Diagnostic("RV506", place, f"energy.stand_in: there is no basis {basis!r} in {chip!r}", fix)]
-    for _, table in _tables(costs):
+    for _, table in tables(costs):
         if "src" in table:
             table |= {"basis": "estimate", "conf": "low", "note": f"{chip} constant standing in"}
     energy["bases"][f"{chip}.{basis}"] = costs

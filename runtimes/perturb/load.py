@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.runtimes.perturb.device import Device
 from ranvier.targets.files import Places, Table, place_of, read
-from ranvier.targets.load import dotted
+from ranvier.targets.load import dotted, tables
 
 FOLDER: Final = Path(__file__).parent / "presets"
 MOST_SHOWN: Final = 60
@@ -58,7 +58,7 @@ def _filled(data: Table, places: Places) -> Iterator[Diagnostic]:
     """Give each sourced table the basis and confidence of its source; what is wrong with its source."""
     sources = data.get("sources")
     sources = sources if isinstance(sources, dict) else {}
-    for path, table in list(_tables({k: v for k, v in data.items() if k != "sources"})):
+    for path, table in list(tables({k: v for k, v in data.items() if k != "sources"})):
         if "src" not in table:
             continue
         source = sources.get(str(table["src"]))
@@ -69,16 +69,6 @@ def _filled(data: Table, places: Places) -> Iterator[Diagnostic]:
         for name in ("basis", "conf"):
             if name in source:
                 table.setdefault(name, source[name])
-
-
-def _tables(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Table]]:
-    if isinstance(value, dict):
-        yield path, value
-        for key, inner in value.items():
-            yield from _tables(inner, (*path, key))
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _tables(inner, (*path, number))
 
 
 def _frozen(value: Any) -> Any:

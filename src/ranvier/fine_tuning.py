@@ -14,6 +14,7 @@ from ranvier.compiler.ir.coding import frames_of
 if TYPE_CHECKING:
     from ranvier.compiler.ir.chip import ChipNetwork
     from ranvier.runtimes.trainable import TrainableNetwork
+    from ranvier.runtimes.trainable.training import Judged
 
 TRAINED = ("weight", "threshold", "bias")
 TAUGHT = ("threshold", "bias")
@@ -22,17 +23,6 @@ EPOCHS = 16
 RATE = 0.01
 BATCH = 32
 HELD_OUT = 0.2
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The app at one moment on the samples kept apart: mean ``loss``, and ``right`` answers.
-
-    Without labels the float network's answers are the right ones.
-    """
-
-    loss: float
-    right: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +34,7 @@ class FineTuned:
     """
 
     app: App
-    history: tuple[Judged, ...]
+    history: "tuple[Judged, ...]"
     epoch: int
     learnt_from: int
     kept_apart: int
@@ -93,8 +83,7 @@ def fine_tune(  # noqa: PLR0913 one keyword per choice
     answers = None if labels is None else check_labels(labels, chip, len(frames))
     found = train(network, teacher, frames, answers, recipe, progress)
     tuned = app if found.epoch == 0 else _with(app, found.chip)
-    history = tuple(Judged(judged.loss, judged.right) for judged in found.history)
-    return FineTuned(tuned, history, found.epoch, found.learnt_from, found.kept_apart)
+    return FineTuned(tuned, found.history, found.epoch, found.learnt_from, found.kept_apart)
 
 
 def trainable(app: App, trained: Sequence[str] = TRAINED, slope: float = SLOPE) -> "TrainableNetwork":
