@@ -6,6 +6,7 @@ The first two fields are the first step of the block and the step after its last
 
 # ruff: noqa: ARG001 -- Numba calls these functions with more than each of them needs
 
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -17,6 +18,19 @@ from ranvier.runtimes.simulator.vectors import LONG, instruction
 
 _pointer: Any = types.CPointer
 PARTS = 5  # numbers of a call: address of the code, then its pointers
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call of the time loop: ``numbers`` as ``run_blocks`` takes them, ``fields`` as its code does.
+
+    ``held`` owns everything that the numbers and fields are addresses of: what several threads compute and cache at
+    once is not there for longer than one of them holds it.
+    """
+
+    numbers: list[int]
+    fields: Ints
+    held: tuple[Any, ...]
 
 
 @instruction

@@ -12,13 +12,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ranvier.runtimes.simulator.calls import run_blocks
+from ranvier.runtimes.simulator.calls import Call, run_blocks
 from ranvier.runtimes.simulator.dense import ROWS
 
 Synapses = Literal["measured", "product", "scatter"]
 Values = NDArray[Any]
 Shape = tuple[int, int, str, str]
-Probe = Callable[[Values, int], list[int]]
+Probe = Callable[[Values, int], Call]
 
 NEVER, ALWAYS = 2**40, 0
 SHARE = 0.5  # of the wires active while it is measured
@@ -52,9 +52,9 @@ def _sent(wires: int, kind: str) -> tuple[Values, float]:
     return np.packbits(padded, axis=2, bitorder="little").view(np.uint64), float(active.sum(axis=2).mean())
 
 
-def _seconds(call: list[int]) -> float:
+def _seconds(call: Call) -> float:
     """The least time of some runs of a call over the block."""
-    calls, found = np.array([call], np.int64), []
+    calls, found = np.array([call.numbers], np.int64), []
     for _ in range(TIMES):
         started = time.perf_counter()
         run_blocks(calls, 0, ROWS, ROWS, 0, np.zeros(0, np.int64))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.runtimes.simulator import conv, dense, sparse
+from ranvier.runtimes.simulator.calls import PARTS, Call
 from ranvier.runtimes.simulator.choice import ALWAYS, NEVER, Synapses, break_even
 from ranvier.runtimes.simulator.compiled import address
 from ranvier.runtimes.simulator.dense import ROWS
@@ -66,16 +67,14 @@ def pointer(values: NDArray[Any]) -> int:
     return int(values.__array_interface__["data"][0]) if values.size else 0
 
 
-def row(code: int, given: NDArray[np.int64], *arrays: Values) -> list[int]:
-    """A call of ``code``: its address and those of what it is given."""
+def call(code: int, given: Ints, *arrays: Values, held: tuple[Any, ...] = ()) -> Call:
+    """A call of ``code`` with ``given`` and ``arrays``; ``held``: what the fields are addresses of."""
     found = [code, pointer(given), *map(pointer, arrays)]
-    return found + [0] * (5 - len(found))
+    return Call(found + [0] * (PARTS - len(found)), given, (*arrays, *held))
 
 
-def deliver(
-    link: Link, sent: Values, wires: int, sums: Sums, place: int, synapses: Synapses
-) -> tuple[list[int], NDArray[np.int64]]:
-    """The call that adds what ``link`` brings to ``sums``, and its fields; ``sent`` (samples, steps, row).
+def deliver(link: Link, sent: Values, wires: int, sums: Sums, place: int, synapses: Synapses) -> Call:
+    """The call that adds what ``link`` brings to ``sums``; ``sent`` (samples, steps, row).
 
     ``synapses``: the way in which dense sums are made.
     """
@@ -93,7 +92,7 @@ def deliver(
     )
     kernel = KERNELS[type(form)][0 if sent.dtype == np.uint64 else 1]
     code = address(kernel, weight.dtype, sums.values.dtype, sent.dtype)
-    return row(code, given, weight, sums.values, sent), given
+    return call(code, given, weight, sums.values, sent, held=(sums, *arrays))
 
 
 def _even(link: Link, sent: Values, wires: int, sums: Sums, synapses: Synapses) -> int:
@@ -108,16 +107,13 @@ def _even(link: Link, sent: Values, wires: int, sums: Sums, synapses: Synapses) 
     if wires < FEW:
         return NEVER
     stride = form.tiles.shape[0] * WIDTH
-    held: list[Any] = []
 
-    def probe(block: Values, even: int) -> list[int]:
+    def probe(block: Values, even: int) -> Call:
         touched, scratch = np.zeros((1, -(-stride // GROUP)), np.uint64), aligned((1, ROWS, stride), np.int32)
         shown = Sums(scratch, touched, np.zeros((1, 4), np.int64), np.arange(stride, dtype=np.int64))
         way: Synapses = "scatter" if even == NEVER else "product"
         plain = replace(link, delay=0, rule=(2**31 - 1, 64, 0))
-        call, given = deliver(plain, block, wires, shown, 0, way)
-        held.extend([shown, given, block])
-        return call
+        return deliver(plain, block, wires, shown, 0, way)
 
     return break_even((wires, form.tiles.shape[0], form.tiles.dtype.name, sent.dtype.name), probe)
 

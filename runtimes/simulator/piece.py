@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from ranvier.compiler.ir.steps import INPUT
 from ranvier.runtimes.simulator import staging
-from ranvier.runtimes.simulator.calls import run_blocks
+from ranvier.runtimes.simulator.calls import Call, run_blocks
 from ranvier.runtimes.simulator.choice import Synapses
 from ranvier.runtimes.simulator.compiled import address
-from ranvier.runtimes.simulator.delivery import Sums, deliver, fields, pointer, row
+from ranvier.runtimes.simulator.delivery import Sums, call, deliver, fields, pointer
 from ranvier.runtimes.simulator.dense import EVEN, MULTIPLIED, SCATTERED
 from ranvier.runtimes.simulator.emit import GROUP
 from ranvier.runtimes.simulator.events import note_lost
@@ -120,7 +120,7 @@ def _run(stages: list["_Stage"], steps: int, block: int, timed: bool) -> Mapping
 
     Returns the processor's cycles that each call took, where it is to be ``timed``.
     """
-    calls = np.array([call for stage in stages for call in stage.calls], np.int64)
+    calls = np.array([made.numbers for stage in stages for made in stage.calls], np.int64)
     owners = [stage for stage in stages for _ in stage.calls]
     spent = np.zeros(len(calls) if timed else 0, np.int64)
     first, at = run_blocks(calls, 0, steps, block, 0, spent)
@@ -166,26 +166,23 @@ class _Stage:
         self.fired, self.dirty = np.zeros(layer.size, np.int64), np.zeros(samples, np.int64)
         self.membrane, self.kept = _ordered(out.membrane, layer), _ordered(out.states, layer)
         self.before = self.states.copy() if len(layer.traits.lossless) < operations else None
-        self._held: list[Any] = [self.sums, sent]
-        self.calls: list[list[int]] = []
+        self.calls: list[Call] = []
         self.named: list[str] = []
         self.dense: dict[str, Ints] = {}
         for k, link in enumerate(plan.into[layer.name]):
             wires = plan.wires[link.source]
-            call, given = deliver(link, sent[link.source], wires, self.sums, operations + k, synapses)
-            self._add(link.name, call, given)
+            delivery = deliver(link, sent[link.source], wires, self.sums, operations + k, synapses)
+            self._add(link.name, delivery)
             if isinstance(link.scatter.form, DenseForm):
-                self.dense[link.name] = given
+                self.dense[link.name] = delivery.fields
         self.current = self._typed(plan)
         self._add_neurons(sent[layer.name])
         code = address(staging.clear, values.dtype, INT64, INT64)
-        given = fields(self.sums.fields)
-        self._add("clear", row(code, given, values), given)
+        self._add("clear", call(code, fields(self.sums.fields), values, held=(self.sums,)))
 
-    def _add(self, what: str, call: list[int], given: Any) -> None:
+    def _add(self, what: str, made: Call) -> None:
         self.named.append(what)
-        self.calls.append(call)
-        self._held.append(given)
+        self.calls.append(made)
 
     def _typed(self, plan: Plan) -> Values:
         """The sums as the neurons take them: they may be wider, a float network may hold neurons in integers."""
@@ -199,20 +196,19 @@ class _Stage:
             return values
         narrow = aligned(values.shape, np.int32)
         given = fields(self.sums.fields | {"place": place})
-        self._add("convert", row(address(code, values.dtype, INT32, INT64), given, values, narrow), given)
+        self._add("convert", call(address(code, values.dtype, INT32, INT64), given, values, narrow, held=(self.sums,)))
         return narrow
 
     def _add_neurons(self, sent: Values) -> None:
         if self.before is not None:
             number = self.states.dtype
             given = fields({"number 0": self.states.size})
-            call = row(address(staging.keep, number, number, INT64), given, self.states, self.before)
-            self._add("keep", call, given)
+            self._add("keep", call(address(staging.keep, number, number, INT64), given, self.states, self.before))
         self.frame = self._frame(sent)
-        frame, code = neuron_fields(self.frame), self.layer.code
+        given, code = np.frombuffer(memoryview(neuron_fields(self.frame)), np.int64), self.layer.code
         wanted = bool(self.membrane.size or self.kept.size)
-        call = row(code.fully if wanted else code.plain, np.frombuffer(memoryview(frame), np.int64))
-        self._add("neurons", call, frame)
+        held = (code, self.sums, self.current, self.params, self.states, self.membrane, self.kept, sent)
+        self._add("neurons", call(code.fully if wanted else code.plain, given, held=held))
 
     def _frame(self, sent: Values) -> Frame:
         return {

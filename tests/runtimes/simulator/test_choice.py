@@ -1,5 +1,8 @@
 """Dense sums row by row or as products: the same values, and the faster way by measurement."""
 
+import weakref
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,8 +15,10 @@ from ranvier.compiler.ir.network import Readout
 from ranvier.compiler.ir.programs import Features, chip_lif
 from ranvier.runtimes import oracle
 from ranvier.runtimes.recording import Records
-from ranvier.runtimes.simulator import choice, run
+from ranvier.runtimes.simulator import choice, piece, run
+from ranvier.runtimes.simulator.calls import Call, run_blocks
 from ranvier.runtimes.simulator.choice import ALWAYS, NEVER, Synapses
+from ranvier.runtimes.simulator.forms import Scatter
 from ranvier.runtimes.simulator.profile import profile
 from support.networks import Limits, chip_networks, inputs_for
 from support.recordings import assert_equal
@@ -72,12 +77,12 @@ def test_the_break_even_is_measured_once_for_a_shape(monkeypatch: pytest.MonkeyP
     asked: list[int] = []
     took = {NEVER: 2.0, ALWAYS: 1.0}
     monkeypatch.setattr(choice, "_measured", {})
-    monkeypatch.setattr(choice, "_seconds", lambda call: took[call[0]])
+    monkeypatch.setattr(choice, "_seconds", lambda made: took[made.numbers[0]])
 
-    def probe(sent: NDArray[np.uint64], even: int) -> list[int]:
+    def probe(sent: NDArray[np.uint64], even: int) -> Call:
         asked.append(even)
         assert sent.shape == (1, choice.ROWS, 2)
-        return [even]
+        return Call([even], np.zeros(0, np.int64), ())
 
     shape = (100, 2, "int8", "uint64")
     assert 20 < choice.break_even(shape, probe) < 30
@@ -85,6 +90,28 @@ def test_the_break_even_is_measured_once_for_a_shape(monkeypatch: pytest.MonkeyP
     assert asked == [NEVER, ALWAYS]
     took[ALWAYS] = 100.0
     assert choice.break_even((100, 3, "int8", "uint64"), probe) == NEVER
+
+
+def test_weights_live_as_long_as_the_calls_that_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[NDArray[np.int16]]] = []
+    pairs = Scatter.pairs.func
+
+    def made_again(scatter: Scatter) -> NDArray[np.int16]:
+        """What a thread sees when another one has computed the same at the same time: not what it took before."""
+        found: NDArray[np.int16] = pairs(scatter)
+        made.append(weakref.ref(found))
+        return found
+
+    def checked(*given: Any) -> tuple[int, int]:
+        assert made
+        assert all(pair() is not None for pair in made)
+        return run_blocks(*given)
+
+    monkeypatch.setattr(Scatter, "pairs", property(made_again))
+    monkeypatch.setattr(piece, "run_blocks", checked)
+    chip, inputs = one_layer(RNG.integers(-60, 61, (70, 40)).astype(np.int32)), spikes((2, 30, 40), 0.5)
+    expected = oracle.run(chip, inputs, EVERYTHING)
+    assert_equal(expected, run(chip, inputs, EVERYTHING, threads=1, synapses="product"))
 
 
 def test_bytes_that_are_no_spikes_are_refused_while_they_are_packed() -> None:
