@@ -4,7 +4,7 @@ Shapes, bits, blocks and column cuts are facts of the public workload files; bat
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -104,6 +104,26 @@ def _pool(name: str, source: str, channels: int, side: int) -> Layer:
     columns = window(half, side, 2, 2, 0)
     kernel = Kernel(channels, 1, half, (2, 2), 2, unit="vector")
     return Layer(name, half, channels * half, 1, 0, 0, (Operand(source, columns),), (kernel,))
+
+
+RATES: Final[Mapping[str, Mapping[str, float]]] = {
+    "SEW-7PLIF": {"conv0": 0.29, "conv1": 0.124, "conv2": 0.19},
+    "RED-LIF": {
+        "0": 0.6075, "1": 0.6562, "2": 0.364794, "3": 0.6562, "5": 0.71646, "6": 0.39674, "8": 0.822366, "9": 0.26089,
+        "10": 0.822367, "12": 0.295345, "13": 0.103109, "14": 0.10533288, "15": 0.0871419, "16": 0.084635,
+    },
+}  # fmt: skip
+"""Shares of inputs that are not zero, as far as comments in the public workload files name them."""
+
+
+def with_rates(workload: Workload, rates: Mapping[str, float]) -> Workload:
+    """``workload`` whose layers read as few non-zero inputs as ``rates`` says by layer; the others stay dense."""
+
+    def sparser(layer: Layer) -> Layer:
+        kernels = (replace(kernel, density=rates.get(layer.name, 1.0)) for kernel in layer.kernels)
+        return replace(layer, kernels=tuple(kernels))
+
+    return replace(workload, layers=tuple(map(sparser, workload.layers)))
 
 
 WORKLOADS: Final[Mapping[str, Callable[[], Workload]]] = {"SEW-7PLIF": sew, "SEW-5PLIF": lambda: sew(5), "RED-LIF": red}

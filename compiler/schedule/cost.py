@@ -1,68 +1,97 @@
 """What a plan costs: energy by level, operand and layer, and the time of every computation.
 
-``E = sum over operations N e_op + sum over levels and operands (bits read e_read + bits written e_write)``. A transfer
-between DRAM and the chip is paid at both ends in whole words. The array takes the loop order with the least energy for
-every computation (``loops.py``). A computation lasts as long as the array needs, or as DRAM's port needs for what is
-moved for it, whichever is longer: transfers run beside computations.
+``E = sum over operations d N e_op + sum over levels and operands (bits read e_read + bits written e_write)``, d the
+density of what is read: a product with a zero input is not made, but nothing is stored, moved or timed differently for
+it, because maps are not compressed. A transfer between DRAM and the chip is paid at both ends in whole words. The array
+takes the loop order with the least energy for every computation (``loops.py``). A computation lasts as long as the
+array needs, or as DRAM's port needs for what is moved for it, whichever is longer: transfers run beside computations.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ranvier.compiler.schedule.loops import Nest, best
+from ranvier.compiler.schedule.choices import Rules
+from ranvier.compiler.schedule.loops import Nest, NestCost, best
 from ranvier.compiler.schedule.manager import INCOMING, OUTGOING, Event
 from ranvier.compiler.schedule.plan import Moved, Plan
 from ranvier.compiler.schedule.tables import Ints, Role
 from ranvier.compiler.schedule.workload import Kernel, Layer, tile_starts
-from ranvier.targets.hierarchies import HierarchyCore
+from ranvier.targets.hierarchies import HierarchyCore, OperandName
 
-LEVELS = ("compute", "registers", "buffers", "store", "dram")
+MEMORIES: Final = ("registers", "buffers", "store", "dram")
+"""Levels of memory, innermost first."""
+LEVELS: Final = ("compute", *MEMORIES)
+OPERANDS: Final[Mapping[str, tuple[Role, ...]]] = {
+    "weights": (Role.WEIGHT,), "states": (Role.STATE,), "activations": (Role.INPUT, Role.OUTPUT)
+}  # fmt: skip
+"""Operands as they are reported; activations are what layers read and send, and data that enter."""
+_IN_NEST: Final[Mapping[Role, OperandName]] = {
+    Role.INPUT: "input", Role.WEIGHT: "weight", Role.OUTPUT: "output", Role.STATE: "state"
+}  # fmt: skip
+Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ArrayCost:
-    """What computations cost on the array: energy in pJ by level, and cycles."""
+    """What computations cost on the array: ``compute``, pJ of the operations; ``memory`` (levels, roles), pJ of
+    ``MEMORIES`` by ``Role``; cycles.
+    """
 
-    compute: float = 0.0
-    registers: float = 0.0
-    buffers: float = 0.0
-    store: float = 0.0
-    cycles: int = 0
+    compute: float
+    memory: Floats
+    cycles: int
 
     def __add__(self, other: "ArrayCost") -> "ArrayCost":
-        return ArrayCost(
-            self.compute + other.compute,
-            self.registers + other.registers,
-            self.buffers + other.buffers,
-            self.store + other.store,
-            self.cycles + other.cycles,
-        )
+        return ArrayCost(self.compute + other.compute, self.memory + other.memory, self.cycles + other.cycles)
 
     def times(self, count: int) -> "ArrayCost":
         """The cost of ``count`` of them."""
-        return ArrayCost(
-            self.compute * count, self.registers * count, self.buffers * count, self.store * count, self.cycles * count
-        )
+        return ArrayCost(self.compute * count, self.memory * count, self.cycles * count)
+
+
+def _nothing() -> Floats:
+    return np.zeros((len(MEMORIES), len(Role)))
 
 
 @dataclass(frozen=True, eq=False)
 class Costs:
-    """The costs of a plan: ``energy_pj`` by layer (or source) and level, ``cycles`` from begin to end."""
+    """The costs of a plan: by layer (or source) ``compute_pj`` and ``memory_pj`` (levels, roles) as in ``ArrayCost``;
+    ``cycles`` from begin to end.
+
+    On chip a layer pays for what it reads and sends; off chip a tile counts for the layer that sent it, as in
+    ``Plan.moved``.
+    """
 
     plan: Plan
-    energy_pj: Mapping[str, Mapping[str, float]]
+    compute_pj: Mapping[str, float]
+    memory_pj: Mapping[str, Floats]
 
-    @property
+    @cached_property
     def total_pj(self) -> float:
         """All energy."""
-        return sum(sum(levels.values()) for levels in self.energy_pj.values())
+        return sum(self.compute_pj.values()) + float(sum(table.sum() for table in self.memory_pj.values()))
 
     def level_pj(self, level: str) -> float:
-        """The energy of one level over all layers."""
-        return sum(levels[level] for levels in self.energy_pj.values())
+        """The energy of one of ``LEVELS`` over all layers."""
+        return sum(self.levels(name)[level] for name in self.memory_pj)
+
+    def levels(self, name: str) -> dict[str, float]:
+        """The energy of a layer (or source) by level."""
+        found = {"compute": self.compute_pj[name]}
+        return found | dict(zip(MEMORIES, self.memory_pj[name].sum(axis=1).tolist(), strict=True))
+
+    def operands(self, name: str | None = None) -> dict[str, dict[str, float]]:
+        """The energy of the memories by operand and level, of one layer (or source) or of all."""
+        table = sum(self.memory_pj.values(), _nothing()) if name is None else self.memory_pj[name]
+        return {
+            operand: dict(zip(MEMORIES, table[:, list(roles)].sum(axis=1).tolist(), strict=True))
+            for operand, roles in OPERANDS.items()
+        }
 
     @cached_property
     def spans(self) -> Ints:
@@ -96,13 +125,16 @@ class Costs:
 
 def costs(plan: Plan) -> Costs:
     """What ``plan`` costs."""
-    found = {layer.name: _energies(cost) for layer, cost in _array_costs(plan)}
-    found |= {source.name: dict.fromkeys(LEVELS, 0.0) for source in plan.workload.sources}
-    for (name, _), moved in plan.moved.items():
-        found[name]["dram"] += dram_pj(moved, plan.core)
-    for name, pj in _store_ends(plan).items():
-        found[name]["store"] += pj
-    return Costs(plan, found)
+    compute = dict.fromkeys((source.name for source in plan.workload.sources), 0.0)
+    memory = {name: _nothing() for name in compute}
+    for layer, cost in _array_costs(plan):
+        compute[layer.name], memory[layer.name] = cost.compute, cost.memory
+    for (name, role), moved in plan.moved.items():
+        memory[name][MEMORIES.index("dram"), role] += dram_pj(moved, plan.core)
+    ends = _store_ends(plan)
+    for name, table in memory.items():
+        table[MEMORIES.index("store")] += ends[name]
+    return Costs(plan, compute, memory)
 
 
 def dram_pj(moved: Moved, core: HierarchyCore) -> float:
@@ -111,19 +143,16 @@ def dram_pj(moved: Moved, core: HierarchyCore) -> float:
     return word * (moved.read_words * access.read + moved.written_words * access.write)
 
 
-def _store_ends(plan: Plan) -> dict[str, float]:
-    """What the store pays for transfers from and to DRAM, by layer or source."""
-    names = [node.name for node in plan.workload.nodes]
+def _store_ends(plan: Plan) -> dict[str, Floats]:
+    """What the store pays for transfers from and to DRAM, (roles,) by layer or source."""
+    names, tiles = [node.name for node in plan.workload.nodes], plan.tables.tiles
     access, word = plan.core.store.access_pj_per_bit.v, plan.core.store.word_bits.v
-    found = np.zeros(len(names))
+    found = np.zeros((len(names), len(Role)))
     for kinds, pj in ((INCOMING, access.write), (OUTGOING, access.read)):
-        tiles = plan.events[np.isin(plan.events[:, 0], kinds), 1]
-        np.add.at(found, plan.tables.tiles.node[tiles], -(-plan.tables.tiles.bits[tiles] // word) * word * pj)
-    return dict(zip(names, found.tolist(), strict=True))
-
-
-def _energies(cost: ArrayCost) -> dict[str, float]:
-    return {level: float(getattr(cost, level, 0.0)) for level in LEVELS}
+        moved = plan.events[np.isin(plan.events[:, 0], kinds), 1]
+        role = np.where(tiles.node[moved] < plan.tables.sources, int(Role.INPUT), tiles.role[moved])
+        np.add.at(found, (tiles.node[moved], role), -(-tiles.bits[moved] // word) * word * pj)
+    return dict(zip(names, found, strict=True))
 
 
 def _layers(plan: Plan) -> Iterator[tuple[Layer, Ints, bool]]:
@@ -137,25 +166,28 @@ def _layers(plan: Plan) -> Iterator[tuple[Layer, Ints, bool]]:
 def _cycles(layer: Layer, widths: Ints, batched: bool, plan: Plan) -> Ints:
     """The array's cycles for each column tile."""
     found, place = np.unique(widths, return_inverse=True)
-    return np.array([computation(layer, int(width), batched, plan).cycles for width in found], np.int64)[place]
+    workload, rules, core = plan.workload, plan.rules, plan.core
+    cycles = [computation(layer, int(width), batched, workload.steps, rules, core).cycles for width in found]
+    return np.array(cycles, np.int64)[place]
 
 
 def _array_costs(plan: Plan) -> Iterator[tuple[Layer, ArrayCost]]:
     """Every layer with what all its computations cost on the array."""
     for layer, widths, batched in _layers(plan):
-        total = ArrayCost()
+        total = ArrayCost(0.0, _nothing(), 0)
         for width, count in zip(*np.unique(widths, return_counts=True), strict=True):
             times = int(count) * (1 if batched else plan.workload.steps)
-            total += computation(layer, int(width), batched, plan).times(times)
+            total += computation(layer, int(width), batched, plan.workload.steps, plan.rules, plan.core).times(times)
         yield layer, total
 
 
-def computation(layer: Layer, width: int, batched: bool, plan: Plan) -> ArrayCost:
-    """What one computation of ``layer`` costs on the array: ``width`` columns in one step, or ``batched`` in all."""
-    steps = plan.workload.steps if batched else 1
-    internal = batched and plan.rules.state_io == "dead"
+def computation(layer: Layer, width: int, batched: bool, steps: int, rules: Rules, core: HierarchyCore) -> ArrayCost:
+    """What one computation of ``layer`` costs on the array: ``width`` columns in one step, or ``batched`` in all
+    ``steps``.
+    """
+    internal = batched and rules.state_io == "dead"
     bits = (layer.weight_width, layer.partial_bits, layer.bits, layer.state_bits)
-    return _computation(layer.kernels, bits, width, steps, internal, plan.core)
+    return _computation(layer.kernels, bits, width, steps if batched else 1, internal, core)
 
 
 @lru_cache(maxsize=4096)
@@ -163,25 +195,31 @@ def _computation(
     kernels: tuple[Kernel, ...], bits: tuple[int, int, int, int], width: int, steps: int, internal: bool,
     core: HierarchyCore,
 ) -> ArrayCost:  # fmt: skip
-    total, (weight, partial, sent, state) = ArrayCost(), bits
+    total, (weight, partial, sent, state) = ArrayCost(0.0, _nothing(), 0), bits
     for number, kernel in enumerate(kernels):
         if kernel.unit == "vector":
             operations = steps * kernel.operations(width)
-            total += ArrayCost(compute=operations * core.vector.op_pj.v, cycles=-(-operations // core.vector.lanes.v))
+            pj = operations * kernel.density * core.vector.op_pj.v
+            total += ArrayCost(pj, _nothing(), -(-operations // core.vector.lanes.v))
             continue
         own = state if number == len(kernels) - 1 else 0
         sizes = (("K", kernel.outputs), ("C", kernel.inputs), ("OY", kernel.rows), ("OX", width),
                  ("FY", kernel.kernel[0]), ("FX", kernel.kernel[1]), ("T", steps))  # fmt: skip
-        nest = Nest(sizes, kernel.stride, kernel.input_bits, weight, partial, sent, own, state > 0, internal)
+        nest = Nest(sizes, kernel.stride, kernel.input_bits, weight, partial, sent, own, state > 0, internal,
+                    kernel.density)  # fmt: skip
         found = best(nest, core)
-        total += ArrayCost(found.compute, found.registers, found.buffers, found.store, found.cycles)
+        total += ArrayCost(found.compute, _by_role(found), found.cycles)
     return total
 
 
+def _by_role(cost: NestCost) -> Floats:
+    table = _nothing()
+    for level, energies in enumerate((cost.registers, cost.buffers, cost.store)):
+        for role, name in _IN_NEST.items():
+            table[level, role] = energies[name]
+    return table
+
+
 def by_operand(plan: Plan) -> Mapping[str, int]:
-    """Off-chip bits: weights, states, and activations (what layers send, and data that enter)."""
-    return {
-        "weights": plan.by_role(Role.WEIGHT),
-        "states": plan.by_role(Role.STATE),
-        "activations": plan.by_role(Role.INPUT, Role.OUTPUT),
-    }
+    """Off-chip bits of ``OPERANDS``."""
+    return {name: plan.by_role(*roles) for name, roles in OPERANDS.items()}

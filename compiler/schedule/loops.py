@@ -14,9 +14,9 @@ it.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Final
 
@@ -30,6 +30,8 @@ RELEVANT: Final[dict[OperandName, frozenset[str]]] = {
     "output": frozenset({"K", "OX", "OY", "T"}),
     "state": frozenset({"K", "OX", "OY"}),
 }
+Energies = Mapping[OperandName, float]
+"""pJ by operand."""
 Loop = tuple[str, int]
 Order = tuple[Loop, ...]
 """Loops from the innermost to the outermost."""
@@ -40,7 +42,8 @@ class Nest:
     """One kernel of one computation: its sizes, ``stride`` and the bits of its operands.
 
     ``stateful``: its sums are compared with a threshold; ``state_bits`` is 0 also where another kernel of the same
-    layer brings the state. ``internal``: the state lives inside the computation, which holds all steps.
+    layer brings the state. ``internal``: the state lives inside the computation, which holds all steps. ``density``:
+    the share of inputs that are not zero; a product with a zero costs nothing but its cycle.
     """
 
     sizes: tuple[Loop, ...]
@@ -52,6 +55,7 @@ class Nest:
     state_bits: int
     stateful: bool
     internal: bool
+    density: float = 1.0
 
     @property
     def operations(self) -> int:
@@ -61,19 +65,21 @@ class Nest:
 
 @dataclass(frozen=True)
 class NestCost:
-    """Energy in pJ by level, cycles of the array, and the order that has it."""
+    """Energy in pJ of the products and, by level and operand, of the memories; cycles of the array, and the order that
+    has them.
+    """
 
     compute: float
-    registers: float
-    buffers: float
-    store: float
+    registers: Energies
+    buffers: Energies
+    store: Energies
     cycles: int
     order: Order
 
-    @property
+    @cached_property
     def energy(self) -> float:
         """All levels together."""
-        return self.compute + self.registers + self.buffers + self.store
+        return self.compute + sum(sum(level.values()) for level in (self.registers, self.buffers, self.store))
 
 
 def legal(order: Sequence[Loop], stateful: bool) -> bool:
@@ -137,7 +143,7 @@ class _Costs:
         self.limits = dict(nest.sizes)
         wide = core.array.wide_input.v if core.array.wide_input is not None else None
         factor = wide.factor if wide is not None and nest.input_bits >= wide.bits else 1.0
-        self.compute = nest.operations * core.array.op_pj.v * factor
+        self.compute = nest.operations * nest.density * core.array.op_pj.v * factor
 
     def of(self, order: Order) -> NestCost | None:
         """The cost of ``order``; None if a state would leave the buffers that has nowhere to go."""
@@ -145,20 +151,20 @@ class _Costs:
         in_registers = {name: self._register_prefix(name, extents) for name in self.bits}
         in_buffers = self._buffer_prefixes(extents, in_registers)
         cycles = prod(size for _, size in order)
-        registers, buffers, store = self._elements(cycles), 0.0, 0.0
+        registers, buffers, store = self._elements(cycles), dict.fromkeys(self.bits, 0.0), dict.fromkeys(self.bits, 0.0)
         access = self.core.registers.access_pj_per_bit.v
         for name in self.bits:
             if not self.bits[name]:
                 continue
             buffer = self.core.buffer(name)
             down, up = self._crossing(name, order, in_registers[name], extents)
-            registers += down * access.write + up * access.read
-            buffers += _ends(buffer, down, up)
+            registers[name] += down * access.write + up * access.read
+            buffers[name] = _ends(buffer, down, up)
             down, up = self._crossing(name, order, in_buffers[name], extents)
             if name == "state" and self.nest.internal and down:
                 return None
-            buffers += down * _per_bit(buffer).write + up * _per_bit(buffer).read
-            store += _ends(self.core.store, down, up)
+            buffers[name] += down * _per_bit(buffer).write + up * _per_bit(buffer).read
+            store[name] = _ends(self.core.store, down, up)
         return NestCost(self.compute, registers, buffers, store, cycles, order)
 
     def _extents(self, order: Order) -> list[dict[str, int]]:
@@ -218,13 +224,16 @@ class _Costs:
             return 0, 0
         return held * distinct * again, held * distinct * again
 
-    def _elements(self, cycles: int) -> float:
+    def _elements(self, cycles: int) -> dict[OperandName, float]:
         """Energy of the registers at the array's own accesses."""
         access, bits, lanes = self.core.registers.access_pj_per_bit.v, self.bits, self.spatial
-        each = bits["input"] * lanes["C"] + bits["weight"] * lanes["C"] * lanes["K"] + bits["output"] * lanes["K"]
         finished = prod(size for dim, size in self.nest.sizes if dim not in REDUCTIONS)
-        updates = finished * bits["state"] * (access.read + access.write)
-        return cycles * (each * access.read + bits["output"] * lanes["K"] * access.write) + updates
+        return {
+            "input": cycles * bits["input"] * lanes["C"] * access.read,
+            "weight": cycles * bits["weight"] * lanes["C"] * lanes["K"] * access.read,
+            "output": cycles * bits["output"] * lanes["K"] * (access.read + access.write),
+            "state": finished * bits["state"] * (access.read + access.write),
+        }
 
 
 def _prefix(held: Sequence[int], room: int) -> int:

@@ -6,7 +6,8 @@ they are those of the target's operands (``Precision``).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import networkx as nx
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from ranvier.compiler.analysis.carried import carried
 from ranvier.compiler.analysis.states import membrane_read
 from ranvier.compiler.diagnostics import error
-from ranvier.compiler.ir.arrays import IntArray, Shape, size
+from ranvier.compiler.ir.arrays import IntArray, Shape, frozen_mapping, size
 from ranvier.compiler.ir.chip import ChipNetwork, ConvSynapse, DenseSynapse, SparseSynapse
 from ranvier.compiler.ir.linear import SYNAPSES, Conv, Dense, Sparse
 from ranvier.compiler.ir.models import FORMS, realised
@@ -24,6 +25,8 @@ from ranvier.compiler.schedule.workload import Columns, Kernel, Layer, Operand, 
 from ranvier.targets.hierarchies import Precision
 
 AnySynapse = Dense | Sparse | Conv | DenseSynapse | SparseSynapse | ConvSynapse
+DENSE: Final[Mapping[str, float]] = frozen_mapping({})
+"""Nothing is known to be zero."""
 UNLIMITED_SPIKES = 8
 """Bits for the spikes of a neuron that may fire any number of times in a step."""
 
@@ -54,8 +57,12 @@ def width_of(shape: Shape) -> int:
     return shape[-1] if len(shape) > 1 else 1
 
 
-def network_workload(network: Network, steps: int, precision: Precision) -> Workload:
+def network_workload(
+    network: Network, steps: int, precision: Precision, density: Mapping[str, float] = DENSE
+) -> Workload:
     """The folded ``network`` over ``steps`` steps, with operands as wide as ``precision`` says.
+
+    ``density``: the share of what each input and population sends that is not zero; those not named are dense.
 
     Raises ``RanvierError`` RV536 for networks that have not been folded.
     """
@@ -64,14 +71,14 @@ def network_workload(network: Network, steps: int, precision: Precision) -> Work
         raise error("RV536", unfolded[0], "the network has not been folded", "prepare it first: pipeline.prepare")
     sources = [Source(n.name, width_of(n.shape), size(n.shape) // width_of(n.shape), _entering(n, precision))
                for n in network.inputs]  # fmt: skip
-    return _workload(network.name, steps, sources, populations_of(network, precision), network.readout.node)
+    return _workload(network.name, steps, sources, populations_of(network, precision), network.readout.node, density)
 
 
-def chip_workload(chip: ChipNetwork, steps: int) -> Workload:
-    """The integer network ``chip`` over ``steps`` steps, with its own bits."""
+def chip_workload(chip: ChipNetwork, steps: int, density: Mapping[str, float] = DENSE) -> Workload:
+    """The integer network ``chip`` over ``steps`` steps, with its own bits; ``density`` as in ``network_workload``."""
     sources = [Source(p.name, width_of(p.shape), size(p.shape) // width_of(p.shape), max(p.bits, 1))
                for p in chip.ports]  # fmt: skip
-    return _workload(chip.name, steps, sources, chip_populations(chip), chip.readout.node)
+    return _workload(chip.name, steps, sources, chip_populations(chip), chip.readout.node, density)
 
 
 def populations_of(network: Network, precision: Precision) -> tuple[Population, ...]:
@@ -126,11 +133,12 @@ def _path(network: Network, name: str, delay: int, precision: Precision) -> Path
 
 
 def _workload(
-    name: str, steps: int, sources: Sequence[Source], populations: Sequence[Population], answer: str
-) -> Workload:
+    name: str, steps: int, sources: Sequence[Source], populations: Sequence[Population], answer: str,
+    density: Mapping[str, float],
+) -> Workload:  # fmt: skip
     widths = {s.name: s.width for s in sources} | {p.name: width_of(p.shape) for p in populations}
     bits = {s.name: s.bits for s in sources} | {p.name: p.bits for p in populations}
-    layers = [_layer(p, widths, bits) for p in _ordered(populations)]
+    layers = [_layer(p, widths, bits, density) for p in _ordered(populations)]
     blocks: list[list[str]] = []
     for before, layer in zip([None, *layers], layers, strict=False):
         if before is None or before.width != layer.width:
@@ -152,10 +160,12 @@ def _ordered(populations: Sequence[Population]) -> list[Population]:
     return [populations[place[name]] for name in order]
 
 
-def _layer(p: Population, widths: Mapping[str, int], bits: Mapping[str, int]) -> Layer:
+def _layer(p: Population, widths: Mapping[str, int], bits: Mapping[str, int], density: Mapping[str, float]) -> Layer:
     width, neurons = width_of(p.shape), size(p.shape)
     operands = tuple(Operand(q.source, columns_read(q.synapse, width, widths[q.source]), q.delay) for q in p.paths)
-    kernels = tuple(_kernel(q.synapse, neurons, width, bits[q.source]) for q in p.paths)
+    kernels = tuple(
+        replace(_kernel(q.synapse, neurons, width, bits[q.source]), density=density.get(q.source, 1.0)) for q in p.paths
+    )
     weights = sum(stored_weights(q.synapse) * q.bits for q in p.paths)
     return Layer(p.name, width, neurons // width, p.bits, sum(p.states.values()), weights, operands, kernels,
                  max((q.bits for q in p.paths), default=8))  # fmt: skip

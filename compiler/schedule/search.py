@@ -3,16 +3,21 @@
 Every candidate is worked out whole and costed by the same code, so that what the search finds is what an execution
 moves. The beam decides block after block: a decided beginning is worth the best of its completions by one choice for
 all the other blocks; the best ones are kept. At the end each block is tried again until no single change helps.
+
+How far that is from the best of all is bounded from below (``bounds.py``); to prove it, every schedule whose bound is
+not above the best one found is looked at too, and no other can be better (branch and bound, Land and Doig 1960).
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
 
 from ranvier.compiler.diagnostics import RanvierError, error
+from ranvier.compiler.schedule.bounds import below, bounds
 from ranvier.compiler.schedule.choices import CHOICES, OWN, Choice, Rules, Schedule, every, uniform
-from ranvier.compiler.schedule.cost import by_operand, costs
+from ranvier.compiler.schedule.cost import Floats, by_operand, costs
 from ranvier.compiler.schedule.plan import planned
 from ranvier.compiler.schedule.workload import Workload
 from ranvier.targets.hierarchies import HierarchyCore
@@ -70,8 +75,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Found:
-    """The best schedule, the four uniform ones that are legal, the Pareto front of all that were tried, and whether all
-    schedules were.
+    """The best schedule, the four uniform ones that are legal, and the Pareto front of all that were tried.
+
+    ``exact``: no schedule at all is better than the best by its objective. ``bound``: what every schedule costs at
+    least by that objective.
     """
 
     best: Point
@@ -79,6 +86,7 @@ class Found:
     pareto: tuple[Point, ...]
     tried: int
     exact: bool
+    bound: float
 
 
 @dataclass
@@ -116,8 +124,10 @@ def search(
     objective: Objective = "energy",
     exact_up_to: int = EXACT_SCHEDULES,
     progress: Progress = lambda _done, _total: None,
+    prove: bool = False,
 ) -> Found:
-    """The best schedule by ``objective``; exact where there are at most ``exact_up_to`` schedules.
+    """The best schedule by ``objective``; exact where there are at most ``exact_up_to`` schedules, or with ``prove``,
+    or where the bound says that no other can be better.
 
     Raises ``RanvierError`` RV537 if no schedule is legal.
     """
@@ -129,6 +139,9 @@ def search(
             progress(number + 1, 4**blocks)
     else:
         _beam(evaluate, objective, progress)
+    least = bounds(evaluate.workload, evaluate.core, evaluate.rules).of(objective)
+    if prove and not exact:
+        _prove(evaluate, objective, least, progress)
     alike = {choice: evaluate(uniform(evaluate.workload, choice)) for choice in CHOICES}
     tried = evaluate.points()
     if not tried:
@@ -136,7 +149,8 @@ def search(
         raise error("RV537", name, "no schedule of it is legal", "look for loops without delay in the network")
     best = min(tried, key=lambda point: point.worth(objective))
     legal = {choice: point for choice, point in alike.items() if point is not None}
-    return Found(best, legal, front(tried), len(tried), exact)
+    return Found(best, legal, front(tried), len(tried), exact or _proved(evaluate, objective, least),
+                 float(least.min(axis=1).sum()))  # fmt: skip
 
 
 def front(points: Iterable[Point]) -> tuple[Point, ...]:
@@ -169,6 +183,33 @@ def _beam(evaluate: Evaluator, objective: Objective, progress: Progress) -> None
         after = min(evaluate.points(), key=lambda p: p.worth(objective))
         improving = after.worth(objective) < best.worth(objective)
     progress(blocks + 1, blocks + 1)
+
+
+def _prove(evaluate: Evaluator, objective: Objective, least: Floats, progress: Progress) -> None:
+    """Evaluate all schedules whose bound in ``least`` is below the best known."""
+    best = [_least_known(evaluate, objective)]
+    for schedule in below(least, lambda: best[0]):
+        point = evaluate(schedule)
+        best[0] = best[0] if point is None else min(best[0], point.worth(objective)[0])
+        progress(_place(schedule) + 1, 4 ** len(schedule))
+
+
+def _proved(evaluate: Evaluator, objective: Objective, least: Floats) -> bool:
+    """Whether every schedule whose bound is below the best known has been evaluated."""
+    best = _least_known(evaluate, objective)
+    return all(schedule in evaluate.known for schedule in below(least, lambda: best))
+
+
+def _least_known(evaluate: Evaluator, objective: Objective) -> float:
+    return min((point.worth(objective)[0] for point in evaluate.points()), default=math.inf)
+
+
+def _place(schedule: Schedule) -> int:
+    """The place of ``schedule`` in the order of ``every``."""
+    place = 0
+    for choice in schedule:
+        place = len(CHOICES) * place + CHOICES.index(choice)
+    return place
 
 
 def _promise(evaluate: Evaluator, objective: Objective, blocks: int, beginning: Schedule) -> Worth | None:

@@ -4,7 +4,6 @@ Nodes are the sources, then the layers. Tiles are the units that are held, moved
 (one tile), its state (one tile a column tile), and what a node sends (one tile a column tile and step).
 """
 
-from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.compiler.schedule.choices import Rules, Schedule, fuse_ids
-from ranvier.compiler.schedule.workload import Layer, Workload, tile_starts
+from ranvier.compiler.schedule.workload import Columns, Layer, Workload, tile_starts
 
 Ints = NDArray[np.int64]
 
@@ -137,19 +136,27 @@ def _nodes(
 
 def _edges(workload: Workload, cut: dict[str, tuple[int, ...]]) -> Edges:
     index = {node.name: i for i, node in enumerate(workload.nodes)}
-    first, source, delay, starts = [0] * (len(workload.sources) + 1), [], [], []
-    low: list[int] = []
-    high: list[int] = []
+    first, source, delay, starts = [0] * (len(workload.sources) + 1), [], [], [0]
+    low, high = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for layer in workload.layers:
         for operand in sorted(layer.operands, key=lambda o: index[o.source]):
             source.append(index[operand.source])
             delay.append(operand.delay)
-            starts.append(len(low))
-            ends = cut[operand.source]
-            for here, there in zip(cut[layer.name], cut[layer.name][1:], strict=False):
-                ranges = [r for r in operand.columns[here:there] if r[0] < r[1]]
-                a, b = min((r[0] for r in ranges), default=0), max((r[1] for r in ranges), default=0)
-                low.append(bisect_right(ends, a) - 1 if a < b else 0)
-                high.append(bisect_left(ends, b) if a < b else 0)
+            below, above = _tiles_read(operand.columns, cut[layer.name], cut[operand.source])
+            starts.append(starts[-1] + len(below))
+            low.append(below)
+            high.append(above)
         first.append(len(source))
-    return Edges(*(np.array(column, np.int64) for column in (first, source, delay, starts, low, high)))
+    columns = (first, source, delay, starts[:-1], np.concatenate(low), np.concatenate(high))
+    return Edges(*(np.array(column, np.int64) for column in columns))
+
+
+def _tiles_read(columns: Columns, here: tuple[int, ...], there: tuple[int, ...]) -> tuple[Ints, Ints]:
+    """For each tile of the target, cut at ``here``, the half-open range of tiles of the source, cut at ``there``."""
+    ranges, nowhere = np.array(columns, np.int64), there[-1]
+    empty = ranges[:, 0] >= ranges[:, 1]
+    low = np.minimum.reduceat(np.where(empty, nowhere, ranges[:, 0]), here[:-1])
+    high = np.maximum.reduceat(np.where(empty, 0, ranges[:, 1]), here[:-1])
+    read = low < high
+    below, above = np.searchsorted(there, low, "right") - 1, np.searchsorted(there, high, "left")
+    return np.where(read, below, 0), np.where(read, above, 0)

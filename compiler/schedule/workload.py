@@ -22,7 +22,8 @@ Columns = tuple[tuple[int, int], ...]
 class Kernel:
     """One linear map into a layer as a loop nest: sizes of K, C, OY, FY, FX; ``stride`` along columns.
 
-    ``input_bits`` per element that it reads. ``unit``: "array" for products, "vector" for sums and pools.
+    ``input_bits`` per element that it reads. ``unit``: "array" for products, "vector" for sums and pools. ``density``:
+    the share of the elements that it reads that are not zero, 1 where nothing is known of them.
     """
 
     outputs: int
@@ -32,6 +33,7 @@ class Kernel:
     stride: int = 1
     input_bits: int = 1
     unit: Literal["array", "vector"] = "array"
+    density: float = 1.0
 
     def operations(self, columns: int) -> int:
         """Operations for ``columns`` columns of the output in one step."""
@@ -99,6 +101,12 @@ class Layer:
     def operations(self, steps: int) -> int:
         """Operations over ``steps`` steps."""
         return steps * sum(kernel.operations(self.width) for kernel in self.kernels)
+
+    @property
+    def density(self) -> float:
+        """The share of its operations whose input is not zero; 1 without operations."""
+        made = self.operations(1)
+        return sum(k.operations(self.width) * k.density for k in self.kernels) / made if made else 1.0
 
 
 @dataclass(frozen=True)

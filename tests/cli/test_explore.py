@@ -30,6 +30,16 @@ def test_a_model_without_data(run: Run, target: Path) -> None:
     assert max(map(abs, paid)) < 1e-6
     moved = sum(sum(layer["dram_bits"].values()) for layer in found["layers"])
     assert moved == found["chosen"]["dram_bits"]
+    assert "uJ by operand and memory" in answer.out
+    assert "all are taken to be non-zero" in answer.out
+    assert found["density"]["basis"] == "assumed"
+    assert {layer["density"] for layer in found["layers"]} == {None, 1.0}
+    everything = found["compute_pj"] + sum(sum(levels.values()) for levels in found["memory_pj"].values())
+    assert everything == pytest.approx(found["chosen"]["energy_pj"])
+    for operand in ("weights", "states", "activations"):
+        for level, pj in found["memory_pj"][operand].items():
+            assert pj == pytest.approx(sum(layer["memory_pj"][operand][level] for layer in found["layers"]))
+    assert found["bound"] <= found["chosen"]["energy_pj"]
 
 
 @pytest.mark.parametrize("model", [("net.nir", *READING), ("net.rnv",)], ids=["network", "program"])
@@ -39,6 +49,7 @@ def test_with_data_schedules_are_carried_out_and_states_dropped(run: Run, target
     assert answer.code == 0
     assert "carried out on 2 samples" in answer.out
     assert "without states between steps" in answer.out
+    assert "measured on 12 samples" in answer.out
     assert Path("plan.svg").read_text().startswith("<?xml")
     found = run(*arguments, "--json").json
     assert len(found["executions"]) == 5
@@ -61,6 +72,10 @@ def test_choices_are_taken(run: Run) -> None:
     cheap = run(*base, "--objective", "traffic", "--json").json["chosen"]
     assert cheap["dram_bits"] == min(p["dram_bits"] for p in run(*base, "--json").json["uniform"].values())
     model = ("explore", "net.nir", *READING, "--steps", "3", "--json")
+    half, dense = (run(*model, "--density", share).json for share in ("0.5", "1"))
+    assert half["density"]["basis"] == "given"
+    assert half["compute_pj"] == pytest.approx(dense["compute_pj"] / 2)
+    assert run(*base, "--prove", "--json").json["exact"]
     wide, narrow = (run(*model, "--weight-bits", str(w), "--state-bits", str(s)).json for w, s in ((8, 24), (4, 12)))
     assert wide["weight_bits"] == 2 * narrow["weight_bits"]
     assert wide["state_bits"] == 2 * narrow["state_bits"]

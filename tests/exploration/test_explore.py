@@ -9,11 +9,20 @@ from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.network import Network
 from ranvier.compiler.ir.neurons import Lif
 from ranvier.compiler.pipeline import prepare
+from ranvier.compiler.schedule.choices import OWN
+from ranvier.compiler.schedule.cost import costs
+from ranvier.compiler.schedule.plan import planned
 from ranvier.exploration import Wish, explore
 from ranvier.exploration.elision import compared, without_states
-from ranvier.runtimes import reference
+from ranvier.runtimes import oracle, reference
+from ranvier.targets.hierarchies import HierarchyCore
+from ranvier.targets.load import load_hierarchy
 from support.apps import small_data, small_network
 from support.schedules import conv_network, events
+
+
+def core() -> HierarchyCore:
+    return load_hierarchy("stems_1mb").core
 
 
 def test_a_float_network_with_its_data() -> None:
@@ -28,6 +37,55 @@ def test_a_float_network_with_its_data() -> None:
     for elision in found.elisions:
         assert elision.state_bits < found.workload.state_bits
         assert elision.dram_bits <= found.chosen.dram_bits
+
+
+def test_density_is_measured_on_the_data_and_scales_products_alone() -> None:
+    inputs, labels = small_data()
+    network = prepare(small_network())
+    found = explore(small_network(), "stems_1mb", data=(inputs, labels))
+    sent = reference.run(network, inputs, ("spikes",)).spikes
+    shares = {network.inputs[0].name: np.mean(inputs != 0)} | {name: np.mean(s != 0) for name, s in sent.items()}
+    assert found.density.basis == "measured"
+    assert found.density.samples == len(inputs)
+    assert dict(found.density.sent) == pytest.approx(shares)
+    assert any(0.0 < share < 1.0 for share in shares.values())
+    dense = explore(small_network(), "stems_1mb", inputs.shape[1])
+    assert dense.density.basis == "assumed"
+    assert set(dense.density.sent.values()) == {1.0}
+    for layer, other in zip(found.workload.layers, dense.workload.layers, strict=True):
+        (operand,) = layer.operands
+        assert layer.density == pytest.approx(shares[operand.source])
+        assert other.density == 1.0
+    for choice, point in dense.found.uniform.items():
+        scaled = found.found.uniform[choice]
+        plans = (planned(exploration.workload, point.schedule, core(), OWN) for exploration in (dense, found))
+        less = [costs(plan).level_pj("compute") for plan in plans]
+        assert scaled.bits == point.bits
+        assert scaled.cycles == point.cycles
+        assert point.energy_pj - scaled.energy_pj == pytest.approx(less[0] - less[1])
+        assert less[1] < less[0]
+
+
+def test_a_density_that_is_given_holds_for_all_layers_even_with_data() -> None:
+    found = explore(small_network(), "stems_1mb", data=(small_data()[0], None), wish=Wish(density=0.25))
+    assert found.density.basis == "given"
+    assert {layer.density for layer in found.workload.layers} == {0.25}
+    assert found.agrees
+
+
+def test_the_density_of_a_chip_network_is_that_of_its_integers() -> None:
+    chip = conv_network(3)
+    inputs = events(chip, 4)
+    found = explore(chip, "stems_1mb", data=(inputs, None))
+    sent = oracle.run(chip, inputs, ("spikes",)).spikes
+    assert found.density.sent["in"] == np.mean(inputs != 0)
+    assert all(found.density.sent[name] == np.mean(values != 0) for name, values in sent.items())
+
+
+def test_a_proof_is_asked_for() -> None:
+    found = explore(conv_network(3, (16, 16, 8, 8, 4, 2)), "stems_1mb", 4, wish=Wish(prove=True))
+    assert found.found.exact
+    assert found.found.bound <= found.chosen.energy_pj
 
 
 def test_an_elided_layer_sends_what_a_layer_without_memory_sends() -> None:
@@ -46,7 +104,7 @@ def test_an_elided_layer_sends_what_a_layer_without_memory_sends() -> None:
     assert one.accuracy == np.mean(runs[1].predictions == labels)
     if len(same) == 1 and folded.readout.reads_spikes:
         assert one.agreement == pytest.approx(same[0])
-    assert compared(folded, inputs, labels, one, folded).agreement == 1.0
+    assert compared(folded, runs[0], runs[0], labels, one).agreement == 1.0
 
 
 def test_a_program_in_its_own_integers() -> None:
@@ -70,6 +128,8 @@ def test_layers_are_dropped_together() -> None:
 @pytest.mark.parametrize(
     ("labels", "steps", "wish", "code"),
     [
+        (None, None, Wish(density=1.5), "RV760"),
+        (None, None, Wish(density=float("nan")), "RV760"),
         (np.zeros(3), None, Wish(), "RV542"),
         (None, None, Wish(elide=("nobody",)), "RV540"),
         (None, None, Wish(schedule="TB-LF,TB-LF,TB-LF,TB-LF,TB-LF"), "RV534"),

@@ -62,6 +62,16 @@ class Scheduling:
         Option("--elide", help="A layer to run without states; repeat it to drop several together.",
                rich_help_panel=SCHEDULE),
     ] = None  # fmt: skip
+    prove: Annotated[
+        bool,
+        Option("--prove", help="Look at every schedule that could still be better than the best one found.",
+               rich_help_panel=SCHEDULE),
+    ] = False  # fmt: skip
+    density: Annotated[
+        float | None,
+        Option(min=0.0, max=1.0, help="Share of the inputs of all layers that are not zero; by default measured on the "
+               "data, and without data 1.", rich_help_panel=SCHEDULE),
+    ] = None  # fmt: skip
     picture: Annotated[
         Path | None,
         Option("--picture", help="Draw the schedule into this .svg, .png or .pdf.", rich_help_panel=SCHEDULE),
@@ -96,7 +106,8 @@ def explore_model(
         given = None if samples is None else (samples.inputs, samples.labels)
         wish = Wish(
             scheduling.objective.value, scheduling.schedule, PUBLISHED if scheduling.published else OWN,
-            scheduling.weight_bits, scheduling.state_bits, tuple(scheduling.elide or ()),
+            scheduling.weight_bits, scheduling.state_bits, tuple(scheduling.elide or ()), scheduling.density,
+            scheduling.prove,
         )  # fmt: skip
         found = explore(network, target, data.steps, given, wish, lambda done, total: tick("schedules", done, total))
         if scheduling.picture is not None:
@@ -113,7 +124,9 @@ def _source(model: str, options: ModelOptions, coder: CoderOptions, data: DataOp
 
 
 def _shown(found: "Exploration") -> tuple[RenderableType, ...]:
-    parts: list[RenderableType] = [_schedules(found), _verdict(found), _blocks(found), _layers(found)]
+    parts: list[RenderableType] = [
+        _schedules(found), _verdict(found), _blocks(found), _layers(found), _operands(found)
+    ]  # fmt: skip
     if found.executions:
         parts.append(_executions(found))
     if found.elisions:
@@ -143,15 +156,33 @@ def _point(point: "Point", plain: "Point | None") -> tuple[str, ...]:
 
 
 def _verdict(found: "Exploration") -> Text:
-    how = "all legal schedules" if found.found.exact else "beam search"
+    how = "no other can be better" if found.found.exact else f"beam search; {_gap(found)} above a bound for all"
     state = found.wish.rules.state_io
     memory = f"weights {found.workload.weight_bits / 8192:,.2f} KiB, states {found.workload.state_bits / 8192:,.2f} KiB"
     front = f"{plural(len(found.found.pareto), 'schedule')} on the Pareto front"
     lines = [
         f"{plural(found.found.tried, 'schedule')} tried ({how}), least {found.wish.objective}; state_io = {state}",
         f"{memory}, {plural(found.plan.evictions, 'eviction')} in the chosen schedule, {front}",
+        _density(found),
     ]
     return Text("\n".join(lines))
+
+
+def _gap(found: "Exploration") -> str:
+    """How far the best schedule is above what every schedule costs at least."""
+    best, bound = found.found.best.worth(found.wish.objective)[0], found.found.bound
+    return percent(best / bound - 1) if bound else "any share"
+
+
+def _density(found: "Exploration") -> str:
+    """On what the shares of inputs that are not zero rest."""
+    match found.density.basis:
+        case "measured":
+            return f"density of inputs: measured on {plural(found.density.samples, 'sample')}; it scales products"
+        case "given":
+            return "density of inputs: as given, the same for all layers; it scales products"
+        case "assumed":
+            return "density of inputs: not known, all are taken to be non-zero (--data measures it, --density gives it)"
 
 
 def _blocks(found: "Exploration") -> RenderableType:
@@ -162,19 +193,33 @@ def _blocks(found: "Exploration") -> RenderableType:
 
 
 def _layers(found: "Exploration") -> RenderableType:
-    from ranvier.compiler.schedule.cost import LEVELS
-    from ranvier.compiler.schedule.tables import Role
+    from ranvier.compiler.schedule.cost import LEVELS, OPERANDS
+    from ranvier.compiler.schedule.workload import Layer
     from ranvier.exploration.explore import layer_bits
 
-    operands = (("W", (Role.WEIGHT,)), ("V", (Role.STATE,)), ("A", (Role.INPUT, Role.OUTPUT)))
     made = table(
-        "KiB off chip (W weights, V states, A activations), uJ", "layer", *(f"{name}#" for name, _ in operands),
-        *(f"{level}#" for level in LEVELS),
+        "KiB off chip (W weights, V states, A activations), density of what is read, uJ", "layer", "W#", "V#", "A#",
+        "density#", *(f"{level}#" for level in LEVELS),
     )  # fmt: skip
     for node in found.workload.nodes:
-        moved = (f"{layer_bits(found.plan, node.name, roles) / 8192:,.2f}" for _, roles in operands)
-        levels = found.costs.energy_pj[node.name]
-        row(made, node.name, *moved, *(f"{levels[level] / 1e6:,.3f}" for level in LEVELS))
+        moved = (f"{layer_bits(found.plan, node.name, roles) / 8192:,.2f}" for roles in OPERANDS.values())
+        density = percent(node.density) if isinstance(node, Layer) else ""
+        levels = found.costs.levels(node.name)
+        row(made, node.name, *moved, density, *(f"{levels[level] / 1e6:,.3f}" for level in LEVELS))
+    return made
+
+
+def _operands(found: "Exploration") -> RenderableType:
+    """Where the energy of the chosen schedule goes: operations, and every operand in every memory."""
+    from ranvier.compiler.schedule.cost import MEMORIES
+
+    made = table("uJ by operand and memory", "operand", *(f"{level}#" for level in MEMORIES), "total#")
+    operands = found.costs.operands()
+    for name, levels in operands.items():
+        row(made, name, *(f"{levels[m] / 1e6:,.3f}" for m in MEMORIES), f"{sum(levels.values()) / 1e6:,.3f}")
+    sums = (f"{found.costs.level_pj(m) / 1e6:,.3f}" for m in MEMORIES)
+    row(made, "operations", *("" for _ in MEMORIES), f"{found.costs.level_pj('compute') / 1e6:,.3f}")
+    row(made, "all", *sums, f"{found.costs.total_pj / 1e6:,.3f}")
     return made
 
 

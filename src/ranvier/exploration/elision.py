@@ -13,7 +13,6 @@ from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.ir.network import Network, Neurons
 from ranvier.compiler.ir.neurons import Lif
 from ranvier.compiler.passes.elide import Elide, can_leak
-from ranvier.runtimes import simulator
 from ranvier.runtimes.recording import Recording
 
 Array = NDArray[Any]
@@ -76,10 +75,9 @@ def _leaking(node: Neurons) -> Neurons:
 
 
 def compared(
-    network: Network | ChipNetwork, inputs: Array, labels: Array | None, elided: Elision, variant: Network | ChipNetwork
+    network: Network | ChipNetwork, before: Recording, after: Recording, labels: Array | None, elided: Elision
 ) -> Elision:
-    """``elided`` with what ``variant`` does to the answers on ``inputs`` (samples, steps, *shape)."""
-    before, after = (simulator.run(n, inputs, ("spikes",)) for n in (network, variant))
+    """``elided`` with what it does to the answers: ``before`` and ``after`` are runs on the same data, with spikes."""
     same = [np.count_nonzero(_seen(before, network, n) == _seen(after, network, n)) for n in before.spikes]
     total = sum(array.size for array in before.spikes.values())
     return replace(

@@ -19,9 +19,12 @@ from ranvier.compiler.schedule.networks import chip_workload, network_workload
 from ranvier.compiler.schedule.plan import Plan, planned
 from ranvier.compiler.schedule.search import Evaluator, Found, Objective, Point, Progress, search
 from ranvier.compiler.schedule.tables import Role
-from ranvier.compiler.schedule.workload import Workload
+from ranvier.compiler.schedule.workload import Layer, Workload
+from ranvier.exploration.density import Density, constant, measured
 from ranvier.exploration.elision import Elision, can_elide, compared, without_states
 from ranvier.exploration.execution import Execution, execute
+from ranvier.runtimes import simulator
+from ranvier.runtimes.recording import Recording
 from ranvier.targets.hierarchies import HierarchyCore
 from ranvier.targets.load import load_hierarchy
 
@@ -36,7 +39,8 @@ class Wish:
 
     ``objective``: what the search minimizes; ``schedule``: one in words instead of the search's; ``weight_bits`` and
     ``state_bits`` of a float network instead of the target's; ``elide``: layers to try without states together, besides
-    each by itself.
+    each by itself; ``density``: the share of inputs that are not zero in all layers, None: measured on the data, and
+    without data 1; ``prove``: look on until no other schedule can be better.
     """
 
     objective: Objective = "energy"
@@ -45,6 +49,8 @@ class Wish:
     weight_bits: int | None = None
     state_bits: int | None = None
     elide: tuple[str, ...] = ()
+    density: float | None = None
+    prove: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +64,7 @@ class Exploration:
     chosen: Point
     plan: Plan
     costs: Costs
+    density: Density
     executions: tuple[Execution, ...] = ()
     elisions: tuple[Elision, ...] = ()
     accuracy: float | None = None
@@ -79,10 +86,14 @@ class Exploration:
             "blocks": [list(block) for block in self.workload.blocks],
             "objective": self.wish.objective,
             "exact": self.found.exact,
+            "bound": self.found.bound,
             "tried": self.found.tried,
             "chosen": self.chosen.to_json(),
             "uniform": {str(choice): point.to_json() for choice, point in self.found.uniform.items()},
             "pareto": [point.to_json() for point in self.found.pareto],
+            "density": self.density.to_json(),
+            "compute_pj": self.costs.level_pj("compute"),
+            "memory_pj": self.costs.operands(),
             "layers": _layers_json(self.plan, self.costs),
             "evictions": self.plan.evictions,
             "executions": [execution.to_json() for execution in self.executions],
@@ -101,11 +112,13 @@ def explore(
 ) -> Exploration:
     """Schedules of ``source`` on ``target`` over ``steps`` steps (by default those of the data or of the coder).
 
-    ``data``: inputs as ``App.run`` takes them, and labels or None. With them the chosen schedule and the uniform ones
-    are carried out and compared, and layers are tried without their states.
+    ``data``: inputs as ``App.run`` takes them, and labels or None. With them the density of what layers read is
+    measured, the chosen schedule and the uniform ones are carried out and compared, and layers are tried without their
+    states.
 
     Raises ``RanvierError`` RV530 for targets without a hierarchy of memories, RV534 and RV535 for impossible schedules,
-    RV540 for layers that cannot be elided, RV541 if the number of steps is not known.
+    RV540 for layers that cannot be elided, RV541 if the number of steps is not known, RV542 for labels that do not fit,
+    RV760 for a density that is no share.
     """
     wish = Wish() if wish is None else wish
     core = _core(load_hierarchy(target).core, wish)
@@ -115,32 +128,53 @@ def explore(
     known = inputs.shape[1] if inputs is not None else steps or (entry.encoder.steps if entry.encoder else None)
     if known is None:
         raise error("RV541", network.name, "for how many steps it runs is not known", "say it: --steps 16")
-    workload = workload_of(network, known, core)
-    found = search(Evaluator(workload, core, wish.rules), wish.objective, progress=progress)
+    run = None if inputs is None else _Data(network, inputs, None if data is None else data[1])
+    density = _density(network, run, None if run is None else run.recording, wish)
+    workload = workload_of(network, known, core, density)
+    found = search(Evaluator(workload, core, wish.rules), wish.objective, progress=progress, prove=wish.prove)
     chosen = found.best
     if wish.schedule is not None:
         chosen = _wanted(wish, workload, core)
     plan = planned(workload, chosen.schedule, core, wish.rules)
-    result = Exploration(load_hierarchy(target).name, workload, wish, found, chosen, plan, costs(plan))
-    names = _to_elide(network, workload, wish, inputs is not None)
-    variants = [(own, without_states(network, own)) for own in names]
-    elisions = [_elision(own, variant, workload, core, wish) for own, variant in variants]
-    if inputs is None or data is None:
-        return replace(result, elisions=tuple(elisions))
-    labels = None if data[1] is None else _labels(data[1], len(inputs))
-    whole = Elision((), workload.state_bits, chosen.dram_bits, chosen.energy_pj)
-    elisions = [compared(network, inputs, labels, e, v) for e, (_, v) in zip(elisions, variants, strict=True)]
+    elisions = [_elision(names, network, run, known, core, wish) for names in _to_elide(network, workload, wish, run)]
+    result = Exploration(load_hierarchy(target).name, workload, wish, found, chosen, plan, costs(plan), density,
+                         elisions=tuple(elisions))  # fmt: skip
+    if run is None:
+        return result
     plans = [planned(workload, p.schedule, core, wish.rules) for p in (*found.uniform.values(), chosen)]
-    executions = execute(network, plans, inputs[:EXECUTED_SAMPLES])
-    accuracy = compared(network, inputs, labels, whole, network).accuracy
-    return replace(result, executions=executions, elisions=tuple(elisions), accuracy=accuracy)
+    return replace(result, executions=execute(network, plans, run.inputs[:EXECUTED_SAMPLES]), accuracy=run.accuracy)
 
 
-def workload_of(network: Network | ChipNetwork, steps: int, core: HierarchyCore) -> Workload:
+class _Data:
+    """Inputs (samples, steps, *shape) with labels or None, and what the network as it is makes of them."""
+
+    def __init__(self, network: Network | ChipNetwork, inputs: Array, labels: ArrayLike | None) -> None:
+        self.inputs = inputs
+        self.labels = None if labels is None else _labels(labels, len(inputs))
+        self.recording = self.of(network)
+
+    def of(self, network: Network | ChipNetwork) -> Recording:
+        """The spikes and answers of ``network``."""
+        return simulator.run(network, self.inputs, ("spikes",))
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of right answers; None without labels."""
+        return None if self.labels is None else float(np.mean(self.recording.predictions == self.labels))
+
+
+def _density(network: Network | ChipNetwork, run: _Data | None, recording: Recording | None, wish: Wish) -> Density:
+    """What is wished for, or what was measured in ``recording``, or nothing known."""
+    if run is None or recording is None or wish.density is not None:
+        return constant(network, wish.density)
+    return measured(network, run.inputs, recording)
+
+
+def workload_of(network: Network | ChipNetwork, steps: int, core: HierarchyCore, density: Density) -> Workload:
     """The workload of a prepared float network or of a chip network."""
     if isinstance(network, ChipNetwork):
-        return chip_workload(network, steps)
-    return network_workload(network, steps, core.bits.v)
+        return chip_workload(network, steps, density.sent)
+    return network_workload(network, steps, core.bits.v, density.sent)
 
 
 def _core(core: HierarchyCore, wish: Wish) -> HierarchyCore:
@@ -160,19 +194,28 @@ def _wanted(wish: Wish, workload: Workload, core: HierarchyCore) -> Point:
     return point
 
 
-def _to_elide(network: Network | ChipNetwork, workload: Workload, wish: Wish, each: bool) -> list[tuple[str, ...]]:
+def _to_elide(
+    network: Network | ChipNetwork, workload: Workload, wish: Wish, run: _Data | None
+) -> list[tuple[str, ...]]:
     """Which layers are tried without states: with data each by itself, and those that are asked for together."""
     stateful = [layer.name for layer in workload.layers if layer.stateful and can_elide(network, layer.name)]
-    found = [(name,) for name in stateful] if each else []
+    found = [(name,) for name in stateful] if run is not None else []
     return found + ([wish.elide] if wish.elide and wish.elide not in found else [])
 
 
 def _elision(
-    layers: tuple[str, ...], variant: Network | ChipNetwork, workload: Workload, core: HierarchyCore, wish: Wish
-) -> Elision:
-    shorter = workload_of(variant, workload.steps, core)
+    layers: tuple[str, ...], network: Network | ChipNetwork, run: _Data | None, steps: int, core: HierarchyCore,
+    wish: Wish,
+) -> Elision:  # fmt: skip
+    """The network without the states of ``layers``, with what it sends itself on the data."""
+    variant = without_states(network, layers)
+    after = None if run is None else run.of(variant)
+    shorter = workload_of(variant, steps, core, _density(variant, run, after, wish))
     best = search(Evaluator(shorter, core, wish.rules), wish.objective).best
-    return Elision(layers, shorter.state_bits, best.dram_bits, best.energy_pj)
+    elided = Elision(layers, shorter.state_bits, best.dram_bits, best.energy_pj)
+    if run is None or after is None:
+        return elided
+    return compared(network, run.recording, after, run.labels, elided)
 
 
 def _labels(labels: ArrayLike, samples: int) -> Array:
@@ -187,11 +230,13 @@ def _layers_json(plan: Plan, found: Costs) -> list[Mapping[str, object]]:
     return [
         {
             "layer": node.name,
+            "density": node.density if isinstance(node, Layer) else None,
             "dram_bits": {role.name.lower(): m.bits for (name, role), m in plan.moved.items() if name == node.name},
             "dram_pj": {
                 role.name.lower(): dram_pj(m, plan.core) for (name, role), m in plan.moved.items() if name == node.name
             },
-            "energy_pj": dict(found.energy_pj[node.name]),
+            "energy_pj": found.levels(node.name),
+            "memory_pj": found.operands(node.name),
         }
         for node in plan.workload.nodes
     ]
