@@ -108,14 +108,14 @@ def _squares(second: FloatArray) -> FloatArray:
 
 def _error(errors: FloatArray, second: FloatArray, filtered: FloatArray) -> FloatArray:
     if second.ndim > 1:
-        return np.asarray(np.einsum("ri,ri->r", errors @ second, errors))
+        return np.asarray(_form(errors[None], second[None])[0])
     varied = (errors**2) @ np.maximum(second - filtered**2, 0.0)
     return np.asarray(varied + (errors @ filtered) ** 2)
 
 
 def _form(errors: FloatArray, second: FloatArray) -> FloatArray:
-    """(groups, rows) d H d of every row."""
-    return np.asarray(np.einsum("gri,gri->gr", errors @ second, errors))
+    """(groups, rows) d H d of every row, at least 0: H is positive semidefinite, its entries are rounded."""
+    return np.asarray(np.maximum(np.einsum("gri,gri->gr", errors @ second, errors), 0.0))
 
 
 def _carry_errors(wanted: FloatArray, levels: Sequence[WeightLevels], second: FloatArray, kept: Kept) -> FloatArray:

@@ -25,7 +25,8 @@ def draw(found: Robustness, path: Path) -> None:
         _curve(axes, curve, found.accuracy)
     labelled = found.accuracy is not None
     figure.axes[0].set_ylabel("accuracy [%]" if labelled else "answers as unperturbed [%]")
-    figure.axes[0].legend(loc="lower left", fontsize="small")
+    shown_as = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*shown_as, loc="outside lower center", ncols=len(shown_as[0]), fontsize="small")
     figure.suptitle(f"{found.device}: {found.trials} chips, {found.samples} samples")
     try:
         with rc_context({"svg.hashsalt": "ranvier"}):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ import torch
 import ranvier
 from ranvier.cli import main
 from ranvier.cli import search as verb
+from ranvier.cli.search import NetworkOptions
+from ranvier.cli.search import _skeleton as skeleton_of
 from ranvier.compiler.diagnostics import RanvierError
+from ranvier.data import Samples
+from ranvier.runtimes import reference
 from ranvier.search import SPACES, Architecture, Settings, Skeleton, load_architecture, save_architecture, search
 from ranvier.search.deploy import deploy
+from ranvier.search.memory import network
 from ranvier.search.modules import CellNet
 from ranvier.search.training import accuracy, trained
 from ranvier.tuning.budget import Budget
@@ -39,6 +45,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     np.savez(tmp_path / "data.npz", inputs=x, labels=y)
     np.savez(tmp_path / "unlabelled.npz", inputs=x)
     np.savez(tmp_path / "flat.npz", inputs=x.reshape(30, 16), labels=y)
+    ones = np.arange(30) % 6
+    np.savez(
+        tmp_path / "events.npz", x=ones, y=ones, p=ones % 2, t_us=500 * ones, offsets=6 * np.arange(6), labels=y[:5]
+    )
 
     def ranvier_(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["ranvier", "search", *map(str, arguments)])
@@ -54,7 +64,7 @@ def test_the_best_of_a_budget_runs_on_loihi2() -> None:
     images, labels = pictures(90)
     budget = Budget(memory=25_000)
     found = search(images, SPACE, SKELETON, budget, "loihi2", Settings("random", 3))
-    made = deploy(found.best.architecture, images, labels, budget, "loihi2", epochs=40)
+    made = deploy(found.best.architecture, images, labels, budget, "loihi2", epochs=12)
     report = made.app.report()
     assert report.memory_bytes == made.used.memory
     assert made.used.memory is not None
@@ -66,6 +76,45 @@ def test_the_best_of_a_budget_runs_on_loihi2() -> None:
     frames = images[:6, None].repeat(SKELETON.steps, axis=1)
     fast, exact = (made.app.run(frames, runtime=name) for name in ("simulator", "oracle"))
     assert np.array_equal(fast.outputs, exact.outputs)
+
+
+def rising_or_falling(count: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frames of events whose pixels flicker alike in all samples over all time: only their order tells the labels."""
+    rng = np.random.default_rng(1)
+    labels = np.arange(count) // 3 % 2
+    share = np.linspace(0.1, 0.9, steps)
+    share = np.where(labels[:, None] == 0, share, share[::-1])
+    return (rng.random((count, steps, 1, 4, 4)) < share[:, :, None, None, None]).astype(np.float32), labels
+
+
+def test_frames_of_events_are_trained_on_and_deployed() -> None:
+    skeleton = replace(SKELETON, steps=6)
+    frames, labels = rising_or_falling(40, skeleton.steps)
+    cell = SPACE.decode(SPACE.size - 1)
+    made = deploy(Architecture(SPACE, skeleton, (cell, cell)), frames, labels, Budget(), "loihi2", epochs=4)
+    assert (made.taught, made.judged) == (32, 8)
+    assert made.verification.float_accuracy == made.accuracy
+    with torch.no_grad():
+        votes = made.module(torch.from_numpy(frames)).numpy()
+        still = made.module(torch.from_numpy(frames[:, 0])).numpy()
+    net = network(made.module, Architecture(SPACE, skeleton, (cell, cell)))
+    shown = reference.run(net, frames).outputs.reshape(len(frames), skeleton.steps, 2)
+    assert np.allclose(shown.mean(1), votes, atol=1e-5)
+    assert not np.allclose(votes, still, atol=1e-3)
+    fast, exact = (made.app.run(frames[:4], runtime=name) for name in ("simulator", "oracle"))
+    assert np.array_equal(fast.outputs, exact.outputs)
+    with pytest.raises(RanvierError, match="RV583"):
+        deploy(Architecture(SPACE, SKELETON, (cell, cell)), frames, labels, Budget())
+
+
+def test_the_command_takes_the_steps_of_frames() -> None:
+    samples = Samples(np.zeros((5, 7, 2, 4, 6)), np.arange(5))
+    assert skeleton_of(samples, NetworkOptions(), 5) == Skeleton((2, 4, 6), 5, (16, 32), steps=7)
+    assert skeleton_of(samples, NetworkOptions(steps=7), 5).steps == 7
+    still = Samples(np.zeros((5, 2, 4, 6)), np.arange(5))
+    assert skeleton_of(still, NetworkOptions(), 5).steps == 5
+    with pytest.raises(RanvierError, match="RV770"):
+        skeleton_of(samples, NetworkOptions(steps=5), 5)
 
 
 def test_training_learns_and_repeats_itself() -> None:
@@ -147,6 +196,9 @@ def test_the_command_searches_trains_compiles_and_goes_on(run: Run) -> None:
         (("--budget", "energy=1uJ"), "RV589"),
         (("--data", "unlabelled.npz"), "RV584"),
         (("--data", "flat.npz"), "RV583"),
+        (("--bin-us", "1000"), "RV166"),
+        (("--data", "events.npz"), "RV166"),
+        (("--data", "events.npz", "--bin-us", "1000", "--budget", "100"), "RV582"),
         (("--space", "outer"), "RV588"),
         (("--strategy", "luck"), "RV588"),
         (("--channels", "3"), "RV588"),

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,15 @@ def marks(architecture: Architecture, *_rest: object) -> float:
     return math.sin(first * 12.9898 + second * 78.233)
 
 
+@cache
+def needed(architecture: Architecture) -> float:
+    """The bytes that the search counts."""
+    memory = resources(architecture, "loihi2").memory
+    assert memory is not None
+    return memory
+
+
+@cache
 def report(architecture: Architecture) -> Metrics:
     """What ``ranvier.compile`` reports for weights that were drawn, by the public way."""
     net = network(CellNet(architecture), architecture)
@@ -63,11 +73,8 @@ def look(budget: Budget, **choices: Any) -> Found:
 @given(st.floats(0.0, 1.0), st.sampled_from(STRATEGIES), st.integers(0, 99))
 @settings(max_examples=2)
 def test_never_over_the_budget(share: float, strategy: Strategy, seed: int) -> None:
-    least = resources(smallest(SPACE, TINY), "loihi2").memory
     cell = SPACE.decode(SPACE.size - 1)
-    most = resources(Architecture(SPACE, TINY, (cell, cell)), "loihi2").memory
-    assert least is not None
-    assert most is not None
+    least, most = needed(smallest(SPACE, TINY)), needed(Architecture(SPACE, TINY, (cell, cell)))
     budget = Budget(memory=least + share * (most - least))
     found = look(budget, strategy=strategy, trials=3, seed=seed)
     for candidate in found.looked_at:
@@ -83,8 +90,7 @@ def test_never_over_the_budget(share: float, strategy: Strategy, seed: int) -> N
 @settings(max_examples=3)
 def test_the_quick_refusal_refuses_nothing_that_fits(cells: tuple[Cell, Cell]) -> None:
     architecture = Architecture(SPACES["snasnet"], TINY, cells)
-    memory = resources(architecture, "loihi2").memory
-    assert memory is not None
+    memory = needed(architecture)
     assert not certainly_over(architecture, Budget(memory=memory), 8)
     assert certainly_over(architecture, Budget(memory=architecture.weights - 1), 8)
 
@@ -106,7 +112,7 @@ def test_greedy_finds_the_best_of_each_cell() -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_an_interrupted_search_ends_as_if_it_had_not_been(strategy: Strategy, tmp_path: Path) -> None:
     budget, choices = half(), {"strategy": strategy, "trials": 14, "seed": 3}
-    whole = look(budget, **choices, study=f"sqlite:///{tmp_path}/whole.db")
+    whole = look(budget, **choices)
     study = f"sqlite:///{tmp_path}/parts.db"
 
     def interrupt(done: int, _total: int) -> None:
@@ -153,12 +159,23 @@ def test_processes_change_the_time_alone() -> None:
         (Budget(), IMAGES[:1], "RV583"),
         (Budget(), IMAGES[:, :, :3], "RV583"),
         (Budget(), IMAGES.astype(str), "RV583"),
+        (Budget(), IMAGES[:, None].repeat(2, axis=1), "RV583"),
+        (Budget(), IMAGES[:, None, None], "RV583"),
         (Budget(), IMAGES * np.nan, "RV583"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(budget: Budget, images: np.ndarray, code: str) -> None:
     with pytest.raises(RanvierError, match=code):
         search(images, SPACE, TINY, budget, settings=Settings(trials=2))
+
+
+@pytest.mark.usefixtures("by_formula")
+def test_frames_are_searched_as_images_are_and_are_other_data(tmp_path: Path) -> None:
+    study, choices = f"sqlite:///{tmp_path}/one.db", {"trials": 6, "strategy": "random"}
+    images = look(half(), study=study, **choices)
+    frames = search(IMAGES[:, None], SPACE, TINY, half(), "loihi2", Settings(study=study, **choices))  # type: ignore[arg-type]
+    assert frames.resumed == 0
+    assert frames.best == images.best
 
 
 def test_unknown_targets_are_refused() -> None:

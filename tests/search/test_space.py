@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.search import SPACES, Architecture, Skeleton, Space
+from ranvier.search.memory import certainly_over
 from ranvier.search.modules import CellNet, Lif
 from ranvier.search.space import EDGES, smallest
+from ranvier.tuning.budget import Budget
 
 BENCH = Skeleton((3, 32, 32), 10, (128, 256), 1024, votes=10)
 SMALL = Skeleton((2, 9, 8), 3, (2, 4), 5, votes=2, steps=3)
@@ -94,6 +96,15 @@ def test_repaired_cells_compute_the_same(chosen: tuple[int, int], name: str) -> 
     assert less.parameters <= whole.parameters
 
 
+@given(ids, st.sampled_from(["spikenas", "snasnet"]))
+@settings(max_examples=5)
+def test_frames_that_are_all_one_image_are_that_image(chosen: tuple[int, int], name: str) -> None:
+    net = CellNet(network(SPACES[name], SMALL, *chosen)).eval()
+    images = 3 * torch.rand(3, *SMALL.shape)
+    frames = images[:, None].repeat(1, SMALL.steps, 1, 1, 1)
+    assert torch.equal(net(images), net(frames))
+
+
 def test_every_cell_that_leads_somewhere_comes_once() -> None:
     space = SPACES["small"]
     repaired = {space.repaired(ops) for ops in product(range(3), repeat=len(EDGES))} - {None}
@@ -108,6 +119,27 @@ def test_every_cell_that_leads_somewhere_comes_once() -> None:
 def test_nothing_is_smaller_than_the_smallest(chosen: tuple[int, int]) -> None:
     found = network(SPACES["snasnet"], SMALL, *chosen)
     assert smallest(found.space, SMALL).closed_form_bytes(8, 24) <= found.closed_form_bytes(8, 24)
+
+
+@pytest.mark.parametrize(
+    ("million", "most", "winner"), [(17.6, 0, 3131), (18, 1, 3166), (19, 2, 12541), (20, 3, 12907), (21, 5, 12807)]
+)
+def test_budgets_of_the_bench_admit_the_published_numbers_of_spiking_edges(
+    million: float, most: int, winner: int
+) -> None:
+    """A budget of parameters is one of bytes where each takes 8 bits."""
+    space, budget = SPACES["spikenas"], Budget(memory=million * 1e6)
+    by_edges = [network(space, BENCH, number, number) for number in ((5**n - 1) // 4 * 3 for n in range(7))]
+    assert [sum(op >= 2 for op in found.cells[0]) for found in by_edges] == list(range(7))
+    for gate in (
+        [not certainly_over(found, budget, 8) for found in by_edges],
+        [found.parameters <= budget.memory for found in by_edges],
+        [found.closed_form_bytes(8, 0) <= budget.memory for found in by_edges],
+    ):
+        assert gate == [n <= most for n in range(7)]
+    best = network(space, BENCH, winner, winner)
+    assert best.parameters <= budget.memory
+    assert not certainly_over(best, budget, 8)
 
 
 @pytest.mark.parametrize("number", [-1, 15_625])

@@ -19,10 +19,11 @@ from ranvier.compiler.diagnostics import error
 from ranvier.data import Samples, load_data
 from ranvier.search import SPACES, Found, Settings, Skeleton, save_architecture, search
 from ranvier.search.deploy import Deployed, checked_labels, deploy, save_module
-from ranvier.search.run import Strategy
+from ranvier.search.run import IMAGES_FIX, Strategy
 from ranvier.tuning.budget import Budget, parse_budget
 
 NETWORK, SEARCH, TRAINING = "Network", "Search", "Training"
+STEPS = 5
 PAIR = re.compile(r"(\d{1,6}),(\d{1,6})")
 
 
@@ -34,7 +35,10 @@ class NetworkOptions:
     channels: Annotated[str, Option(help="Widths of the two cells.", rich_help_panel=NETWORK)] = "16,32"
     hidden: Annotated[int, Option(help="Neurons of the hidden layer.", rich_help_panel=NETWORK)] = 64
     votes: Annotated[int, Option(help="Outputs per class.", rich_help_panel=NETWORK)] = 1
-    steps: Annotated[int, Option(help="Steps for which an image is shown.", rich_help_panel=NETWORK)] = 5
+    steps: Annotated[
+        int | None,
+        Option(help="Steps for which an image is shown, by default 5; frames have their own.", rich_help_panel=NETWORK),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class SearchOptions:
     weight_bits: Annotated[int, Option(help="Width of the weights.", rich_help_panel=SEARCH)] = 8
     samples: Annotated[
         int | None, Option(min=1, help="Use the first samples only.", rich_help_panel=SEARCH)
+    ] = None  # fmt: skip
+
+    bin_us: Annotated[
+        float | None, Option(help="Microseconds per step, for event data.", rich_help_panel=SEARCH)
     ] = None  # fmt: skip
 
     @property
@@ -77,7 +85,7 @@ class Written:
 
 def search_network(
     budget: Annotated[str, Option("--budget", help="Such as 2MB, or memory=96KiB,cores=4.")],
-    data_file: Annotated[Path, Option("--data", "-d", help="An .npz file with images as inputs, and labels.")],
+    data_file: Annotated[Path, Option("--data", "-d", help="An .npz file: images or frames as inputs, labels.")],
     network: NetworkOptions,
     options: SearchOptions,
     written: Written,
@@ -88,7 +96,8 @@ def search_network(
     if importlib.util.find_spec("torch") is None:
         raise error("RV585", "search", "networks are made with torch", "install ranvier[torch,tune]")
     limits = parse_budget(budget if "=" in budget else f"memory={budget}")
-    samples = load_data(data_file)[: options.samples]
+    steps = None if options.bin_us is None else network.steps
+    samples = load_data(data_file, bin_us=options.bin_us, steps=steps)[: options.samples]
     labels = checked_labels(samples.labels, len(samples))
     skeleton, path = _skeleton(samples, network, int(labels.max()) + 1), written.result or data_file.with_suffix(".rnv")
     found = _found(samples, (network, skeleton), limits, target, options, data_file, output)
@@ -130,15 +139,18 @@ def _found(
 
 
 def _skeleton(samples: Samples, options: NetworkOptions, classes: int) -> Skeleton:
-    shape, widths = np.shape(samples.inputs)[1:], PAIR.fullmatch(options.channels)
-    if len(shape) != 3:
-        text = f"inputs of shape {np.shape(samples.inputs)} are no images"
-        raise error("RV583", "images", text, "give inputs (samples, channels, height, width), without an axis of steps")
+    sizes, widths = np.shape(samples.inputs)[1:], PAIR.fullmatch(options.channels)
+    if len(sizes) not in (3, 4):
+        raise error("RV583", "images", f"inputs of shape {np.shape(samples.inputs)} are no images", IMAGES_FIX)
     if widths is None:
         raise error("RV588", "option channels", f"{options.channels!r:.40} are no two widths", "write 16,32")
-    return Skeleton(
-        shape, classes, (int(widths[1]), int(widths[2])), options.hidden, options.votes, options.steps
-    )  # fmt: skip
+    *frames, channels, height, width = sizes
+    if frames and options.steps not in (None, frames[0]):
+        text = f"{options.steps} steps are asked for, and the data have {frames[0]} frames a sample"
+        raise error("RV770", "option steps", text, "leave --steps out, or cut the data")
+    steps = frames[0] if frames else STEPS if options.steps is None else options.steps
+    shape, pair = (channels, height, width), (int(widths[1]), int(widths[2]))
+    return Skeleton(shape, classes, pair, options.hidden, options.votes, steps)
 
 
 def _shown(found: Found, limits: Budget) -> Iterator[RenderableType]:

@@ -75,7 +75,7 @@ class Assessor:
         from ranvier.targets.load import load_target
 
         text = (self.space, self.skeleton, load_target(self.target).sha256, self.budget, self.seed, self.weight_bits)
-        digest = hashlib.sha256(repr((*text, *more)).encode())
+        digest = hashlib.sha256(repr((*text, self.images.shape, *more)).encode())
         digest.update(np.ascontiguousarray(self.images).tobytes())
         return digest.hexdigest()[:24]
 

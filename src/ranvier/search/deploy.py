@@ -13,6 +13,7 @@ from ranvier import api
 from ranvier.app import App
 from ranvier.compiler.diagnostics import error
 from ranvier.search.memory import EFFORT, metrics, network
+from ranvier.search.run import checked_images
 from ranvier.search.space import Architecture
 from ranvier.tuning.budget import Budget
 from ranvier.tuning.points import Metrics
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ranvier.search.modules import CellNet
 
 CALIBRATION = 256
+IMAGE_AXES = 4
 JUDGED = 5
 """Every fifth sample judges and does not teach."""
 Progress = Callable[[int, int], None]
@@ -67,13 +69,14 @@ def deploy(  # noqa: PLR0913 one keyword per choice
 ) -> Deployed:
     """Train ``architecture`` on four fifths of ``images``, compile it for ``target``, and verify it on the rest.
 
-    ``images`` (samples, channels, height, width), ``labels`` (samples,) from 0 to the classes less one. Raises
-    ``RanvierError`` RV584 for other labels, RV590 where the program is over ``budget`` after all, and what
-    ``ranvier.compile`` raises.
+    ``images`` are images or frames as the search takes them, ``labels`` (samples,) from 0 to the classes less one.
+    Raises ``RanvierError`` RV583 for other images, RV584 for other labels, RV590 where the program is over ``budget``
+    after all, and what ``ranvier.compile`` raises.
     """
     from ranvier.search.training import accuracy, trained
 
-    x, y = np.asarray(images, dtype=np.float32), checked_labels(labels, len(np.asarray(images)))
+    y = checked_labels(labels, len(np.asarray(images)))
+    x = checked_images(images, architecture.skeleton)
     if y.max() >= architecture.skeleton.classes:
         text = f"the largest is {y.max()}, the network has {architecture.skeleton.classes} classes"
         raise error("RV584", "labels", text, "search with all classes that the data have")
@@ -115,4 +118,5 @@ def save_module(module: "CellNet", path: Path) -> None:
 
 
 def _frames(images: NDArray[Any], steps: int) -> NDArray[Any]:
-    return np.repeat(images[:, None], steps, axis=1)
+    """What a program is given: the frames as they are, an image in every step."""
+    return np.repeat(images[:, None], steps, axis=1) if images.ndim == IMAGE_AXES else images

@@ -16,6 +16,8 @@ SLOPE = 2.0
 """Of the surrogate gradient at the threshold, twice."""
 GAIN = 4.0
 """Of the first weights of the hidden layer over 1 / sqrt(inputs): pooled spikes are small and few."""
+STILL = 4
+"""Axes of a batch of images, which have no time."""
 Tensor = torch.Tensor
 
 
@@ -74,10 +76,11 @@ class CellModule(nn.Module):
 
 
 class CellNet(nn.Module):
-    """The network of ``architecture``: images (batch, channels, height, width) to the votes (batch, classes).
+    """The network of ``architecture``: samples to the votes (batch, classes).
 
-    Stem (3x3 convolution, batch norm), shown as a constant current; a cell; batch norm, LIF, 3x3 convolution to the
-    next width, batch norm, average pool by 2; a cell; batch norm, LIF, average pool by 2; a layer of ``hidden`` LIF;
+    A sample is an image (channels, height, width), shown as a constant current, or has a frame for every step (steps,
+    channels, height, width). Stem (3x3 convolution, batch norm); a cell; batch norm, LIF, 3x3 convolution to the next
+    width, batch norm, average pool by 2; a cell; batch norm, LIF, average pool by 2; a layer of ``hidden`` LIF;
     ``classes * votes`` outputs whose means by class are averaged over the steps.
     """
 
@@ -102,14 +105,15 @@ class CellNet(nn.Module):
         self.hidden = nn.Sequential(features, Lif())
         self.out = nn.Linear(frame.hidden, frame.classes * frame.votes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The votes, averaged over the steps."""
+    def forward(self, samples: Tensor) -> Tensor:
+        """The votes, averaged over the steps: of images, or of frames (batch, steps, channels, height, width)."""
         for part in self.modules():
             if isinstance(part, Lif):
                 part.v = None
-        current = self.stem(images)
+        still = self.stem(samples) if samples.ndim == STILL else None
         shown = []
-        for _ in range(self.steps):
+        for step in range(self.steps):
+            current = self.stem(samples[:, step]) if still is None else still
             features = self.last(self.cell2(self.down(self.cell1(current))))
             votes = self.out(self.hidden(features))
             shown.append(functional.avg_pool1d(votes[:, None], self.votes)[:, 0])

@@ -22,6 +22,8 @@ Strategy = Literal["greedy", "random", "tpe"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 Progress = Callable[[int, int], None]
 BATCH = 8
+IMAGES_FIX = "give inputs (samples, channels, height, width), or (samples, steps, channels, height, width)"
+MOST_IMAGES = 512
 EMPTY_DRAWS = 50
 """A search by a sampler ends when so many batches in a row bring nothing new."""
 
@@ -89,8 +91,9 @@ def search(
 ) -> Found:
     """The architecture of ``space`` with the highest training-free score that keeps ``budget`` on ``target``.
 
-    ``images`` (samples, channels, height, width), at least two, of which at most 512 are looked at. The budget limits
-    memory, cores and steps, counted as the report of a compiled program does, before anything is scored.
+    ``images`` (samples, channels, height, width), or with a frame for every step of the skeleton (samples, steps,
+    channels, height, width): at least two samples, of which at most 512 are looked at. The budget limits memory, cores
+    and steps, counted as the report of a compiled program does, before anything is scored.
 
     * ``greedy``: starting at the smallest network, one cell after the other; all its choices (or a drawing of
       ``trials / cells`` of them) are tried with the other cell fixed, and the best stays.
@@ -102,7 +105,7 @@ def search(
     """
     begun, settings = time.perf_counter(), settings or Settings()
     _check_budget(budget)
-    seen = checked_images(images, skeleton)
+    seen = checked_images(images, skeleton, MOST_IMAGES)
     assessor = Assessor(
         space, skeleton, target, budget, seen, settings.seed, settings.weight_bits, settings.workers
     )  # fmt: skip
@@ -116,16 +119,18 @@ def search(
     )
 
 
-def checked_images(images: ArrayLike, skeleton: Skeleton) -> NDArray[np.float32]:
-    """``images`` as the search looks at them; raises ``RanvierError`` RV583 where they are none of the skeleton's."""
+def checked_images(images: ArrayLike, skeleton: Skeleton, most: int | None = None) -> NDArray[np.float32]:
+    """The first ``most`` of ``images``; raises ``RanvierError`` RV583 where they are none of the skeleton's."""
     found = np.asarray(images)
-    real = found.dtype.kind in "fiub"
-    if not real or found.ndim != 4 or found.shape[1:] != skeleton.shape or len(found) < 2:
+    real, known = found.dtype.kind in "fiub", (skeleton.shape, (skeleton.steps, *skeleton.shape))
+    if not real or found.shape[1:] not in known or len(found) < 2:
         text = f"shape {found.shape} and type {found.dtype}, wanted are at least two images of shape {skeleton.shape}"
-        raise error("RV583", "images", text, "give inputs (samples, channels, height, width), without an axis of steps")
+        text += f", or frames of that shape in {skeleton.steps} steps"
+        raise error("RV583", "images", text, IMAGES_FIX)
+    found = found[:most]
     if not np.isfinite(found).all():
         raise error("RV583", "images", "some values are no finite numbers", "look for gaps in the data")
-    return np.ascontiguousarray(found[:512], dtype=np.float32)
+    return np.ascontiguousarray(found, dtype=np.float32)
 
 
 def _rank(candidate: Candidate) -> tuple[float, float, tuple[int, int]]:

@@ -31,8 +31,8 @@ def trained(
 ) -> CellNet:
     """A network of ``architecture`` after ``epochs`` of Adam on the cross entropy of its votes, a cosine schedule.
 
-    ``images`` (samples, channels, height, width), ``labels`` (samples,). Without epochs it is as it was drawn, with
-    batch norms measured on the images. The same arguments give the same network on the same machine.
+    ``images`` are images or frames as ``CellNet`` takes them, ``labels`` (samples,). Without epochs it is as it was
+    drawn, with batch norms measured on the images. The same arguments give the same network on the same machine.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -55,6 +55,18 @@ def test_of_every_group_the_largest_are_kept(matrix, more, n):
             assert np.sort(kept[start : start + m]).sum() == pytest.approx(largest.sum())
 
 
+@given(matrices(), st.integers(1, 70), st.integers(1, 4), st.integers(5, 9))
+def test_of_every_block_the_largest_columns_and_of_these_the_largest_weights_are_kept(matrix, v, n, m):
+    found = np.abs(pruned(matrix, f"{v}:{n}:{m}"))
+    for top in range(0, len(matrix), v):
+        for left in range(0, matrix.shape[1], m):
+            block, kept = (np.abs(part[top : top + v, left : left + m]) for part in (matrix, found))
+            used = np.argsort(-block.sum(axis=0), kind="stable")[:4]
+            assert not np.delete(kept, used, axis=1).any()
+            largest = np.sort(block[:, used], axis=1)[:, ::-1][:, :n]
+            assert kept.sum(axis=1) == pytest.approx(largest.sum(axis=1))
+
+
 @given(matrices(), st.floats(0.01, 0.99))
 def test_by_magnitude_the_share_is_exact_and_no_kept_weight_is_smaller(matrix, share):
     kept = Magnitude(share).kept(entries_of(matrix)).reshape(matrix.shape)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ranvier.compiler.ir.moments import Moments, identity
 from ranvier.compiler.ir.weight_levels import WeightLevels, weight_levels
-from ranvier.compiler.passes.rounding import membrane_error, round_jointly, round_output
+from ranvier.compiler.passes.rounding import joint_error, membrane_error, round_jointly, round_output
 
 MODES = ("mixed", "excitatory", "inhibitory")
 seeds = st.integers(0, 2**32 - 1)
@@ -131,3 +131,14 @@ def test_groups_are_rounded_as_each_of_them_alone(seed: int, groups: int) -> Non
         for part, mean, second in zip(np.split(wanted, groups), given.mean, given.second, strict=True)
     ]
     np.testing.assert_array_equal(round_output(wanted, levels, given), np.concatenate(alone))
+
+
+@given(seeds, st.integers(1, 9))
+def test_an_error_is_never_negative_though_moments_are_rounded(seed: int, inputs: int) -> None:
+    rng = np.random.default_rng(seed)
+    mean = rng.random((1, inputs)) * 10.0 ** rng.integers(-3, 4)
+    second = np.einsum("gi,gj->gij", mean, mean) * (1 + rng.choice([-1e-15, 0, 1e-15], (1, inputs, inputs)))
+    constant = Moments(mean, mean, (second + second.transpose(0, 2, 1)) / 2, mean).about_mean()
+    errors = rng.normal(size=(5, inputs))
+    assert np.all(membrane_error(errors, constant) >= 0)
+    assert np.all(joint_error([errors], [1.0], np.repeat(constant.second, 5, axis=0)) >= 0)

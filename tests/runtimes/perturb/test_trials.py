@@ -94,6 +94,16 @@ def test_equal_seeds_give_equal_curves_and_others_other_ones():
     assert replace(other, seed=5) != first
 
 
+def test_samples_that_are_run_in_many_batches_are_answered_the_same(monkeypatch):
+    monkeypatch.setattr(trials, "FACTORS", (16.0,))
+    monkeypatch.setattr(trials, "ALONE", {})
+    monkeypatch.setattr(trials, "TIMES", ())
+    whole = robustness(*classifier(), Perturbing("pcm", 3))
+    monkeypatch.setattr(trials, "BATCH_BYTES", 100_000)
+    assert len(list(trials._batches(*classifier()[:2]))) > 5
+    assert robustness(*classifier(), Perturbing("pcm", 3)).to_json() == whole.to_json()
+
+
 def test_without_labels_answers_are_held_against_the_unperturbed_ones():
     chip, frames, _ = classifier()
     found = robustness(chip, frames, None, Perturbing("stuck", 4))
