@@ -3,8 +3,9 @@
 It holds exactly two entries, framed as ``archive`` says:
 
 * ``manifest.json``: canonical JSON (sorted keys, no spaces, UTF-8) with ``format``, ``ranvier`` (the version
-  that wrote it), ``ir`` (the program's text form), ``target`` (name, and sha256 of its file), ``provenance``
-  (given by the caller) and ``sha256`` of both entries, that of the manifest taken with its own hash empty;
+  that wrote it), ``ir`` (the program's text form), ``target`` (name, sha256 of its files, and ``files``, their names
+  and texts, where it is no shipped one), ``provenance`` (given by the caller) and ``sha256`` of both entries, that of
+  the manifest taken with its own hash empty;
 * ``tensors.safetensors``: the arrays that the text refers to, integers of few levels packed (``packing``).
 
 Both hashes are checked before anything is used, and the tensors' before they are held in memory.
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +29,19 @@ from safetensors.numpy import save as write_tensors
 from ranvier.compiler.archive import AGAIN, MANIFEST, TENSORS, Layout, layout, pack
 from ranvier.compiler.diagnostics import Figure, error
 from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.hosted_plan import HostedPlan
 from ranvier.compiler.ir.program import Program
 from ranvier.compiler.ir.text import dump, parse
 from ranvier.compiler.ir.verify import check_chip, check_network
 from ranvier.compiler.packing import packed, unpacked
+from ranvier.targets.files import Files
 
 FORMAT: Final = 1
 MAX_HEADER: Final = 4 * 2**20
 MAX_NEURONS: Final = 2**28
+MAX_NAME: Final = 255
 CHUNK: Final = 2**20
-_MALFORMED: Final = (
+MALFORMED: Final = (
     AssertionError,
     ArithmeticError,
     AttributeError,
@@ -47,12 +51,15 @@ _MALFORMED: Final = (
     RecursionError,
     MemoryError,
 )
+_Held = TypeVar("_Held", Program, HostedPlan)
+_WORDS: Final = {Program: ("program", "compile the network first"), HostedPlan: ("plan of a hosted network", AGAIN)}
 
 
 class _Manifest(NamedTuple):
     ir: str
     version: str
     target_sha256: str
+    target_files: Files
     provenance: Mapping[str, Figure]
     tensors_sha256: str
 
@@ -61,32 +68,37 @@ class _Manifest(NamedTuple):
 class Artifact:
     """What an ``.rnv`` file holds: the program, the version of Ranvier that wrote it, and its ``provenance``.
 
-    ``target_sha256`` is the hash of the target file that the program was compiled for, empty if unknown.
+    ``target_sha256`` is the hash of the target file that the program was compiled for, empty if unknown;
+    ``target_files`` are names and texts, of any content, of that file and those that it extends, where the artifact has
+    them.
     """
 
     program: Program
     provenance: Mapping[str, Figure] = field(default_factory=dict)
     target_sha256: str = ""
     version: str = ""
+    target_files: Files = ()
 
 
 def save(
-    program: Program,
+    program: Program | HostedPlan,
     path: str | Path,
     *,
     provenance: Mapping[str, Figure] | None = None,
     target_sha256: str = "",
+    target_files: Files = (),
 ) -> None:
-    """Write ``program`` to ``path``, whole or not at all; the same arguments give the same bytes.
+    """Write ``program`` (or the plan of a hosted network) to ``path``, whole or not at all, the same bytes each time.
 
-    ``provenance`` holds plain values about where the program comes from (source file, options).
+    ``provenance`` holds plain values about where the program comes from (source file, options), ``target_files`` the
+    target where it is the user's own (``Target.files``).
     Raises ``RanvierError`` RV409 when the file cannot be written, RV402 when it would be too large to open.
     """
     text, tensors = dump(program)
     stored = packed(tensors)
     data = write_tensors({key: np.asarray(stored[key], order="C") for key in sorted(stored)})
     digest = hashlib.sha256(data).hexdigest()
-    manifest = _Manifest(text, version("ranvier"), target_sha256, provenance or {}, digest)
+    manifest = _Manifest(text, version("ranvier"), target_sha256, target_files, provenance or {}, digest)
     pack(Path(path), _encoded(manifest, program.target), data)
 
 
@@ -97,7 +109,22 @@ def load(path: str | Path) -> Program:
 
 def read(path: str | Path) -> Artifact:
     """The artifact at ``path`` with its provenance, after all checks; raises as ``load`` does."""
-    place = Path(path)
+    manifest, data = _opened(Path(path))
+    program = checked(_parsed(manifest.ir, _tensors(data, Path(path)), Path(path), Program), path)
+    return Artifact(program, manifest.provenance, manifest.target_sha256, manifest.version, manifest.target_files)
+
+
+def read_plan(path: str | Path) -> tuple[HostedPlan, Mapping[str, Figure]]:
+    """The plan of a hosted network at ``path`` and its provenance; raises as ``load`` does.
+
+    What its parts mean is checked once the programs are there (``ir.hosted_verify.check_parts``).
+    """
+    manifest, data = _opened(Path(path))
+    return _parsed(manifest.ir, _tensors(data, Path(path)), Path(path), HostedPlan), manifest.provenance
+
+
+def _opened(place: Path) -> tuple[_Manifest, bytes]:
+    """The manifest of the file at ``place`` and the bytes of its tensors, whose hashes are right."""
     try:
         # Without blocking, so that a named pipe is refused instead of waited for.
         with os.fdopen(os.open(place, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
@@ -108,8 +135,7 @@ def read(path: str | Path) -> Artifact:
     except OSError as problem:
         message = f"cannot be read: {problem.strerror or problem}"
         raise error("RV401", str(place), message, "give the path of an .rnv file") from problem
-    program = _program(manifest.ir, _tensors(data, place), place)
-    return Artifact(program, manifest.provenance, manifest.target_sha256, manifest.version)
+    return manifest, data
 
 
 def _encoded(manifest: _Manifest, target: str) -> bytes:
@@ -119,12 +145,16 @@ def _encoded(manifest: _Manifest, target: str) -> bytes:
         "format": FORMAT,
         "ranvier": manifest.version,
         "ir": manifest.ir,
-        "target": {"name": target, "sha256": manifest.target_sha256},
+        "target": {"name": target, "sha256": manifest.target_sha256} | _files_entry(manifest.target_files),
         "provenance": dict(manifest.provenance),
         "sha256": hashes,
     }
     hashes[MANIFEST] = hashlib.sha256(_canonical(values)).hexdigest()
     return _canonical(values)
+
+
+def _files_entry(files: Files) -> dict[str, list[list[str]]]:
+    return {"files": [list(file) for file in files]} if files else {}
 
 
 def _canonical(values: object) -> bytes:
@@ -138,7 +168,7 @@ def _decoded(raw: bytes, path: Path) -> _Manifest:
         own, tensors_sha256 = values["sha256"][MANIFEST], values["sha256"][TENSORS]
         unsigned = values | {"sha256": {MANIFEST: "", TENSORS: tensors_sha256}}
         intact = hashlib.sha256(_canonical(unsigned)).hexdigest() == own and _canonical(values) == raw
-    except _MALFORMED as problem:
+    except MALFORMED as problem:
         message = f"the manifest is malformed ({type(problem).__name__})"
         raise error("RV405", str(path), message, AGAIN) from problem
     if not intact:
@@ -148,15 +178,24 @@ def _decoded(raw: bytes, path: Path) -> _Manifest:
         message = f"{found}, Ranvier {version('ranvier')} reads version {FORMAT}"
         raise error("RV406", str(path), message, "open it with the Ranvier that wrote it, or compile again")
     target, provenance = values.get("target"), values.get("provenance")
+    files = target.get("files", []) if isinstance(target, dict) else []
     texts = (
         values.get("ir"),
         values.get("ranvier"),
         target.get("sha256") if isinstance(target, dict) else None,
     )
     plain = isinstance(provenance, dict) and all(_is_plain(value) for value in provenance.values())
-    if not plain or not all(isinstance(text, str) for text in texts):
+    if not plain or not all(isinstance(text, str) for text in texts) or not are_files(files):
         raise error("RV405", str(path), "the manifest lacks entries, or they have other types", AGAIN)
-    return _Manifest(values["ir"], values["ranvier"], values["target"]["sha256"], provenance, tensors_sha256)
+    named = tuple((name, text) for name, text in files)
+    return _Manifest(values["ir"], values["ranvier"], values["target"]["sha256"], named, provenance, tensors_sha256)
+
+
+def are_files(value: object) -> bool:
+    """Whether ``value`` is a list of pairs of a name and a text, as target files are stored."""
+    if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+        return False
+    return all(isinstance(name, str) and len(name) <= MAX_NAME and isinstance(text, str) for name, text in value)
 
 
 def _is_plain(value: object) -> bool:
@@ -181,23 +220,23 @@ def _tensors(data: bytes, path: Path) -> dict[str, NDArray[Any]]:
         raise error("RV407", str(path), f"the header of {TENSORS} is missing or too large", AGAIN)
     try:
         return unpacked(read_tensors(data))
-    except (*_MALFORMED, SafetensorError) as problem:
+    except (*MALFORMED, SafetensorError) as problem:
         raise error("RV407", str(path), f"{TENSORS} is malformed ({problem!r:.100})", AGAIN) from problem
 
 
-def _program(text: str, tensors: Mapping[str, NDArray[Any]], path: Path) -> Program:
-    """The program that a text and its tensors describe, legal in every respect."""
+def _parsed(text: str, tensors: Mapping[str, NDArray[Any]], path: Path, kind: type[_Held]) -> _Held:
+    """The program, or what else ``kind`` is, that a text and its tensors describe."""
     try:
-        program = parse(text, tensors)
-        if not isinstance(program, Program):
-            found = f"holds a {type(program).__name__}, no program"
-            raise error("RV408", str(path), found, "compile the network first")
-        if set(tensors) != set(dump(program)[1]):
+        value = parse(text, tensors)
+        if not isinstance(value, kind):
+            word, fix = _WORDS[kind]
+            raise error("RV408", str(path), f"holds a {type(value).__name__}, no {word}", fix)
+        if set(tensors) != set(dump(value)[1]):
             raise error("RV408", str(path), "it holds arrays that the program does not use", AGAIN)
-    except _MALFORMED as problem:
+    except MALFORMED as problem:
         message = f"the program is malformed ({problem!r:.100})"
         raise error("RV408", str(path), message, AGAIN) from problem
-    return checked(program, path)
+    return value
 
 
 def checked(program: Program, path: str | Path) -> Program:
@@ -208,7 +247,7 @@ def checked(program: Program, path: str | Path) -> Program:
         check_chip(program.chip)
         if program.source is not None:
             check_network(program.source, "folded")
-    except _MALFORMED as problem:
+    except MALFORMED as problem:
         message = f"the program is malformed ({problem!r:.100})"
         raise error("RV408", str(path), message, AGAIN) from problem
     return program

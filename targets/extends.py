@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ranvier.compiler.diagnostics import error
-from ranvier.targets.files import FOLDER, MAX_BYTES, Places, Table, place_of, read, target_names
+from ranvier.targets.files import FOLDER, MAX_BYTES, Files, Places, Table, parsed, place_of, read, target_names
 from ranvier.targets.lines import KeyPath
 
 MAX_CHAIN: Final = 16
@@ -29,35 +29,70 @@ _CLAIMS: Final = ("src", "basis", "conf", "err", "note")
 
 @dataclass(frozen=True)
 class Merged:
-    """A target file with all that it extends: the data, where each key stands, the hash of the files' bytes."""
+    """A target file with all that it extends: its data, where each key stands, the files, the hash of their bytes."""
 
     data: Table
     places: Places
+    files: Files
     sha256: str
 
 
 def merged(path: Path) -> Merged:
     """The file at ``path`` over its bases; RV510 a base that does not exist, RV511 a cycle or a long chain."""
-    chain: list[tuple[Path, Table, Places]] = []
-    digest, total = hashlib.sha256(), 0
+    chain: list[_Link] = []
     seen: list[Path] = []
     following: Path | None = path
     while following is not None:
         data, places, raw = read(following)
-        digest.update(raw)
-        total += len(raw)
-        if total > 2 * MAX_BYTES:
-            message = f"the files that extend each other have more than {2 * MAX_BYTES} bytes together"
-            raise error("RV511", following.name, message, "say only what differs")
         seen.append(following.resolve())
-        chain.append((following, data, places))
+        chain.append(_Link(following.name, raw, data, places))
+        _refuse_long(chain)
         following = _base(following, data, places, seen)
-    _, below, where = chain.pop()
-    for file, data, places in reversed(chain):
-        _named(data, file)
-        merge = _Merge(places, dict(where) | {(): places[()]})
-        below, where = merge.over(below, data, (), ()), merge.places
-    return Merged(below, where, digest.hexdigest())
+    return _over_each_other(chain)
+
+
+def merged_texts(files: Files) -> Merged:
+    """The first of ``files`` over the others, each of which it is said to extend; no file is opened.
+
+    RV501, RV502 and RV511 as for files; RV510 where they do not extend each other, one the next and the last none.
+    """
+    chain: list[_Link] = []
+    for number, (name, text) in enumerate(files):
+        raw = text.encode("utf-8", "surrogatepass")
+        data, places = parsed(raw, name)
+        chain.append(_Link(name, raw, data, places))
+        _refuse_long(chain)
+        if ("extends" in data) != (number + 1 < len(files)) or len(chain) > MAX_CHAIN:
+            raise error("RV510", name, "the files do not extend each other", "give all of them, each before its base")
+        data.pop("extends", None)
+    if not chain:
+        raise error("RV510", "target", "there is no file", "give at least one")
+    return _over_each_other(chain)
+
+
+@dataclass(frozen=True)
+class _Link:
+    name: str
+    raw: bytes
+    data: Table
+    places: Places
+
+
+def _refuse_long(chain: list[_Link]) -> None:
+    if sum(len(link.raw) for link in chain) > 2 * MAX_BYTES:
+        message = f"the files that extend each other have more than {2 * MAX_BYTES} bytes together"
+        raise error("RV511", chain[-1].name, message, "say only what differs")
+
+
+def _over_each_other(chain: list[_Link]) -> Merged:
+    digest = hashlib.sha256(b"".join(link.raw for link in chain)).hexdigest()
+    files = tuple((link.name, link.raw.decode("utf-8")) for link in chain)
+    below, where = chain[-1].data, chain[-1].places
+    for link in reversed(chain[:-1]):
+        _named(link.data, link.name)
+        merge = _Merge(link.places, dict(where) | {(): link.places[()]})
+        below, where = merge.over(below, link.data, (), ()), merge.places
+    return Merged(below, where, files, digest)
 
 
 def _base(file: Path, data: Table, places: Places, seen: list[Path]) -> Path | None:
@@ -81,11 +116,11 @@ def _base(file: Path, data: Table, places: Places, seen: list[Path]) -> Path | N
     return found
 
 
-def _named(data: Table, file: Path) -> None:
+def _named(data: Table, file: str) -> None:
     """Another chip has another name: programs say by it what they were compiled for."""
     chip = data.setdefault("chip", {})
     if isinstance(chip, dict):
-        chip.setdefault("name", re.sub(r"[^A-Za-z0-9_.:-]", "_", file.stem)[:64])
+        chip.setdefault("name", re.sub(r"[^A-Za-z0-9_.:-]", "_", Path(file).stem)[:64])
 
 
 @dataclass

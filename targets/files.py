@@ -30,6 +30,8 @@ class Place:
 
 
 Places = dict[KeyPath, Place]
+Files = tuple[tuple[str, str], ...]
+"""Name and text of a target file and of those that it extends, itself first."""
 
 
 def place_of(places: Places, path: KeyPath) -> Place:
@@ -48,20 +50,27 @@ def target_names() -> tuple[str, ...]:
 def read(path: Path) -> tuple[Table, Places, bytes]:
     """The parsed file, the places of its keys, and its bytes; ``RanvierError`` RV501 unreadable, RV502 not TOML."""
     raw = _raw(path)
+    return *parsed(raw, path.name), raw
+
+
+def parsed(raw: bytes, name: str) -> tuple[Table, Places]:
+    """What the bytes of the file ``name`` say, and where; RV501 too long, RV502 not TOML."""
+    if len(raw) > MAX_BYTES:
+        raise error("RV501", name, f"more than {MAX_BYTES} bytes", "a target file is a few kilobytes")
     try:
         text = raw.decode("utf-8")
-        _refuse_long_keys(text, path.name)
+        _refuse_long_keys(text, name)
         data = tomllib.loads(text)
         lines = key_lines(text)
     except RecursionError:
-        raise error("RV502", path.name, "nested too deeply", "write flat tables") from None
+        raise error("RV502", name, "nested too deeply", "write flat tables") from None
     except ValueError as problem:
         found = re.search(r"at line (\d+)", str(problem))
-        place = f"{path.name}:{found[1] if found else 1}"
+        place = f"{name}:{found[1] if found else 1}"
         raise error("RV502", place, f"not TOML: {problem}", "see toml.io for the syntax") from None
     if deep := next((p for p in lines if len(p) > MAX_DEPTH), None):
-        raise error("RV502", f"{path.name}:{lines[deep]}", "nested too deeply", "write flat tables")
-    return data, {(): Place(path.name), **{key: Place(path.name, line) for key, line in lines.items()}}, raw
+        raise error("RV502", f"{name}:{lines[deep]}", "nested too deeply", "write flat tables")
+    return data, {(): Place(name), **{key: Place(name, line) for key, line in lines.items()}}
 
 
 def _raw(path: Path) -> bytes:
@@ -73,8 +82,6 @@ def _raw(path: Path) -> bytes:
     except (OSError, ValueError) as problem:
         message = f"cannot be read: {getattr(problem, 'strerror', None) or problem}"
         raise error("RV501", path.name[:80], message, "give the path of a TOML file") from None
-    if len(raw) > MAX_BYTES:
-        raise error("RV501", path.name, f"more than {MAX_BYTES} bytes", "a target file is a few kilobytes")
     return raw
 
 

@@ -22,7 +22,7 @@ _UNITS: Final[Mapping[str, str]] = {
     "mW": "mW",
     "steps": "step",
 }
-_APART: Final = ("sources", "file", "places", "sha256")
+_APART: Final = ("sources", "file", "places", "sha256", "files")
 
 
 @dataclass(frozen=True)

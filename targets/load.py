@@ -11,14 +11,14 @@ from pydantic_core import ErrorDetails
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.targets import chips, cores, costs, hierarchies, neurons, other_cores, quantity, schema, synapses
-from ranvier.targets.extends import merged
-from ranvier.targets.files import FOLDER, MAX_BYTES, SOURCES, Places, Table, place_of, read, target_names
+from ranvier.targets.extends import Merged, merged, merged_texts
+from ranvier.targets.files import FOLDER, MAX_BYTES, SOURCES, Files, Places, Table, place_of, read, target_names
 from ranvier.targets.lines import KeyPath
 from ranvier.targets.schema import KINDS, AnyTarget, HierarchyTarget, Target
 
-__all__ = ["MAX_BYTES", "load_any", "load_hierarchy", "load_target", "meshes", "target_names"]
+__all__ = ["MAX_BYTES", "load_any", "load_hierarchy", "load_target", "load_texts", "meshes", "target_names"]
 _ALTERNATIVES: Final = ("value", "missing")
-_OURS: Final = ("file", "places", "sha256")
+_OURS: Final = ("file", "places", "sha256", "files")
 
 
 def load_target(name_or_path: str | Path) -> Target:
@@ -51,7 +51,8 @@ def load_any(name_or_path: str | Path) -> AnyTarget:
         if text not in target_names():
             raise error("RV501", text[:80], "no such target", _suggestion(text, target_names()))
         return _shipped(text)
-    return _load(Path(name_or_path))
+    found = merged(Path(name_or_path))
+    return _built(found, found.files)
 
 
 @lru_cache(maxsize=1)
@@ -62,11 +63,15 @@ def meshes() -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def _shipped(name: str) -> AnyTarget:
-    return _load(FOLDER / f"{name}.toml")
+    return _built(merged(FOLDER / f"{name}.toml"), ())
 
 
-def _load(path: Path) -> AnyTarget:
-    found = merged(path)
+def load_texts(files: Files) -> AnyTarget:
+    """The target whose :attr:`files` these are; nothing but what ships with Ranvier is read. Raises as ``load_any``."""
+    return _built(merged_texts(files), files)
+
+
+def _built(found: Merged, files: Files) -> AnyTarget:
     data, places = found.data, found.places
     sources, _, _ = read(FOLDER / SOURCES)
     own = data.get("sources", {})
@@ -80,7 +85,8 @@ def _load(path: Path) -> AnyTarget:
     problems += _fill(data, data["sources"], places)
     problems += _stand_in(data, places)
     data |= {
-        "file": path.name,
+        "file": found.files[0][0],
+        "files": [list(file) for file in files],
         "places": {dotted(key): str(place) for key, place in places.items() if key},
         "sha256": found.sha256,
     }

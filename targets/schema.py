@@ -38,7 +38,8 @@ class Device(Strict):
     """What every chip has.
 
     ``sources`` are those that its values name; ``file`` is what diagnostics call it; ``places`` says for each key in
-    which file and line its value stands (files extend each other); ``sha256`` is the hash of these files.
+    which file and line its value stands (files extend each other); ``sha256`` is the hash of these files, and ``files``
+    are their names and texts where the first is the user's own.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
@@ -52,6 +53,7 @@ class Device(Strict):
     file: Text
     places: dict[str, str]
     sha256: str
+    files: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ranvier.compiler.analysis.boxes import Box, evaluate
 from ranvier.compiler.analysis.intervals import Interval, exactly
+from ranvier.compiler.analysis.spread import spread
 from ranvier.compiler.ir.arrays import FloatArray, IntArray
 from ranvier.compiler.ir.chip import ACCUMULATOR_BITS, SUM_BITS, ChipNetwork, Connection, Population, Port
-from ranvier.compiler.ir.matrix import synapse_matrix
 
 PERIODS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Periods told apart; others count as the next smaller one, which is sound."""
@@ -101,9 +101,8 @@ def arrival(chip: ChipNetwork, population: Population, sent: Mapping[str, Trains
     sums, whole, by_period, floors = [], nothing, dict[int, FloatArray](), 0.0
     exact = np.ones(population.size, np.bool_)
     for connection in chip.into[population.name]:
-        matrix = synapse_matrix(connection.synapse)
-        positive, negative, source = matrix.maximum(0), matrix.minimum(0), sent[connection.source]
-        found = _sum(connection, _spread(positive, negative, source.values))
+        source = sent[connection.source]
+        found = _sum(connection, spread(connection.synapse, source.values))
         sums.append(found)
         exact &= found.total.inside(*fitting(connection))
         whole = Interval(whole.low + found.delivered.low, whole.high + found.delivered.high)
@@ -112,7 +111,7 @@ def arrival(chip: ChipNetwork, population: Population, sent: Mapping[str, Trains
         for period in np.unique(kept).tolist():
             here = kept == period
             part = Interval(np.where(here, source.values.low, 0), np.where(here, source.values.high, 0))
-            ends = _spread(positive, negative, part)
+            ends = found.total if here.all() else spread(connection.synapse, part)
             share = np.stack([ends.high, ends.low]) * 2.0**connection.exponent
             by_period[period] = by_period.get(period, np.zeros(share.shape)) + share
     half = 1 << (SUM_BITS - 1)
@@ -126,11 +125,6 @@ def fitting(connection: Connection) -> tuple[int, int]:
     least, most = _accumulator(connection)
     e = max(connection.exponent, 0)
     return max(least, -(2**31) >> e), min(most, (2**31 - 1) >> e)
-
-
-def _spread(positive: NDArray[np.int64], negative: NDArray[np.int64], sent: Interval) -> Interval:
-    """Sums of every row, each sender at its worst."""
-    return Interval(positive @ sent.low + negative @ sent.high, positive @ sent.high + negative @ sent.low)
 
 
 def _sum(connection: Connection, total: Interval) -> Sum:

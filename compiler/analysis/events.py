@@ -14,8 +14,9 @@ from typing import Literal, Protocol
 import numpy as np
 
 from ranvier.compiler.analysis.carried import carried
+from ranvier.compiler.analysis.flows import senders
 from ranvier.compiler.analysis.resources_blocks import blocks_of
-from ranvier.compiler.analysis.resources_synapses import fan_in, reach
+from ranvier.compiler.analysis.resources_synapses import fan_in
 from ranvier.compiler.analysis.states import membrane_read
 from ranvier.compiler.analysis.traffic import mean, traffic
 from ranvier.compiler.ir.arrays import FloatArray, size
@@ -186,8 +187,8 @@ def _cores(
             layer = layers[block.population]
             part = share[block.population] * layer.synaptic_operations
             operations[layer.format] = operations.get(layer.format, 0.0) + part
-            for connection in chip.into[block.population]:
-                arriving += sent_by.get(connection.source, 0) * float(np.mean(reach(connection, block)))
+        for source, neurons in senders(chip, blocks):
+            arriving += sent_by.get(source, 0) * neurons.size / size(chip.by_name[source].shape)
         found[core] = CoreEvents(
             tile_of(sites[core]),
             _mean_step(sum(share[name] * layers[name].neuron_updates for name in share), rows),

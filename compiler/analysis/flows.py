@@ -1,18 +1,19 @@
 """Messages between cores, and what they load on a mesh: the figures that placement makes small.
 
-A flow is the number of messages per network step from one core to another: for each connection, the source neurons
-on the one that have a synapse on the other, times their spikes per step.
+A spike is one message to each core on which its neuron has synapses, however many connections lead there. A flow is the
+number of messages per network step from one core to another: the source neurons on the one that have a synapse on the
+other, times their spikes per step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ranvier.compiler.analysis.resources_blocks import blocks_of
+from ranvier.compiler.analysis.resources_blocks import Block, blocks_of
 from ranvier.compiler.analysis.resources_synapses import reach, reach_box
 from ranvier.compiler.ir.arrays import FloatArray, IntArray
-from ranvier.compiler.ir.chip import ChipNetwork, ConvSynapse
+from ranvier.compiler.ir.chip import ChipNetwork, Connection, ConvSynapse
 from ranvier.compiler.ir.program import CoreSite, Piece
 
 
@@ -47,6 +48,24 @@ def homes_of(chip: ChipNetwork, pieces: Sequence[Piece]) -> dict[str, IntArray]:
     return homes
 
 
+def senders(chip: ChipNetwork, blocks: Sequence[Block]) -> Iterator[tuple[str, IntArray]]:
+    """Each source with its neurons, ascending, that have a synapse on the core that holds ``blocks``."""
+    found: dict[str, list[IntArray]] = {}
+    for block in blocks:
+        for connection in chip.into[block.population]:
+            found.setdefault(connection.source, []).append(sources_reaching(connection, block))
+    for source, parts in found.items():
+        yield source, parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))
+
+
+def sources_reaching(connection: Connection, block: Block) -> IntArray:
+    """The source neurons, ascending, with a synapse on ``block``; of a convolution, all weights count as nonzero."""
+    synapse = connection.synapse
+    if isinstance(synapse, ConvSynapse):
+        return np.asarray(np.ravel_multi_index(reach_box(synapse, block), synapse.in_shape)).reshape(-1)
+    return np.flatnonzero(reach(connection, block))
+
+
 def flows(chip: ChipNetwork, pieces: Sequence[Piece], rates: Mapping[str, float] | None = None) -> Flows:
     """The flows of a partition whose cores are counted from 0.
 
@@ -57,17 +76,10 @@ def flows(chip: ChipNetwork, pieces: Sequence[Piece], rates: Mapping[str, float]
     homes, cores = homes_of(chip, pieces), 1 + max(piece.core for piece in pieces)
     found: list[tuple[IntArray, int, FloatArray]] = []
     for core, blocks in blocks_of(chip, pieces).items():
-        for block in blocks:
-            for c in chip.into[block.population]:
-                if c.source not in homes:
-                    continue
-                if isinstance(c.synapse, ConvSynapse):
-                    origin = homes[c.source].reshape(c.synapse.in_shape)[reach_box(c.synapse, block)].reshape(-1)
-                else:
-                    origin = homes[c.source][reach(c, block)]
-                if origin.size:
-                    there, counted = _counted(origin)
-                    found.append((there, core, counted * rates.get(c.source, 1.0)))
+        for source, neurons in senders(chip, blocks):
+            if source in homes and neurons.size:
+                there, counted = _counted(homes[source][neurons])
+                found.append((there, core, counted * rates.get(source, 1.0)))
     return _joined(cores, found)
 
 

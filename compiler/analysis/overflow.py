@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ranvier.compiler.analysis.alike import Alike, alike
 from ranvier.compiler.analysis.arrivals import Arrival, Trains, any_train, arrival, fitting, trains
 from ranvier.compiler.analysis.boxes import Box, evaluate, inductive_box, initial_box, narrowed
 from ranvier.compiler.analysis.forms import forms
@@ -73,8 +74,8 @@ def overflows(chip: ChipNetwork) -> Overflows:
     found: dict[str, _Bounded] = {}
     for population in ordered * (2 if loops else 1):
         arriving = arrival(chip, population, sent)
-        found[population.name] = bounded = _bounded(population, arriving)
-        sent[population.name] = trains(population, bounded.states, arriving.current)
+        found[population.name] = bounded = _bounded(arriving, alike(population, arriving))
+        sent[population.name] = bounded.sent
     bounds = tuple(bound for population in chip.populations for bound in found[population.name].bounds)
     return Overflows(bounds, {name: bounded.states for name, bounded in found.items()}, sent)
 
@@ -96,26 +97,31 @@ def accumulator_bounds(chip: ChipNetwork) -> dict[str, int]:
 
 @dataclass(frozen=True, eq=False)
 class _Bounded:
-    """The bounds of one population and its box of states."""
+    """The bounds of one population, its box of states and what it can send."""
 
     bounds: tuple[Bound, ...]
     states: Mapping[str, Interval]
+    sent: Trains
 
 
-def _bounded(population: Population, arriving: Arrival) -> _Bounded:
-    box: Box = inductive_box(population, arriving.current)
-    known = _rated(population, box, arriving) if set(arriving.trains) - {1} else {}
+def _bounded(arriving: Arrival, groups: Alike) -> _Bounded:
+    population, current = groups.population, groups.arriving.current
+    box: Box = inductive_box(population, current)
+    known = _rated(population, box, groups.arriving) if set(arriving.trains) - {1} else {}
     if known:
-        box = narrowed(population, box, arriving.current, known)
-    result = evaluate(population, box, arriving.current).result()
+        box = narrowed(population, box, current, known)
+    result = evaluate(population, box, current).result()
     name, half = population.name, 1 << (SUM_BITS - 1)
     bounds = [_bound(name, s.connection.name, s.total, *fitting(s.connection)) for s in arriving.sums]
     if len(arriving.sums) > 1:
         bounds.append(_bound(name, INPUT, arriving.whole, -half, half - 1))
     for op in (op for op in population.program.ops if OPS[op.kind].lossy):
         operand, value = str(op.args[0]), result.lossy[op.result]
-        bounds.append(_bound(name, op.result, value & known[operand] if operand in known else value, *_register(op)))
-    return _Bounded(tuple(bounds), box)
+        value = value & known[operand] if operand in known else value
+        bounds.append(_bound(name, op.result, groups.everywhere(value), *_register(op)))
+    states = {state: groups.everywhere(value) for state, value in box.items()}
+    sent = trains(population, box, current)
+    return _Bounded(tuple(bounds), states, Trains(groups.everywhere(sent.values), sent.period[groups.group]))
 
 
 def _rated(population: Population, box: Box, arriving: Arrival) -> dict[str, Interval]:

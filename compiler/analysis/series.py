@@ -52,7 +52,7 @@ def series_bounds(
         **{state: dict(found.kernels[state]) for state in updates},
         **{n: dict(f.coefficients) for n, f in followed.items()},
     }
-    driven = _driven(found.kernels, values, arrival)
+    driven = _driven(found.kernels, values, arrival) if values else {}
     bounds = {state: _interval(driven[state] + found.rest[state]) for state in updates}
     for name, form in followed.items():
         most = driven[name] + form.constant + _weighted(form.coefficients, found.rest)
@@ -166,8 +166,8 @@ def _answer_of(
     kernel: Mapping[str, FloatArray], answers: Mapping[str, FloatArray], rests: Mapping[str, FloatArray], groups: int
 ) -> tuple[FloatArray, FloatArray]:
     """The answer of a value to a message of 1, and its sum over all later ages; it follows the states by one step."""
-    ages = next(iter(answers.values())).shape[0] + 1
-    answer = np.zeros((ages, groups))
+    ages = max((states.shape[0] for states in answers.values()), default=0)
+    answer = np.zeros((ages + 1, groups))
     answer[0] = kernel.get(INPUT, 0.0)
     for state, coefficient in kernel.items():
         if state != INPUT:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ranvier.compiler.analysis.flows import MeshLoad, flows, homes_of, mesh_load
-from ranvier.compiler.analysis.resources_blocks import Block, blocks_of
-from ranvier.compiler.analysis.resources_synapses import reach, reach_box
+from ranvier.compiler.analysis.flows import MeshLoad, flows, homes_of, mesh_load, senders
+from ranvier.compiler.analysis.resources_blocks import blocks_of
 from ranvier.compiler.ir.arrays import IntArray
-from ranvier.compiler.ir.chip import ChipNetwork, Connection, ConvSynapse
+from ranvier.compiler.ir.chip import ChipNetwork
 from ranvier.compiler.ir.program import Placement
 
 
@@ -17,7 +16,7 @@ from ranvier.compiler.ir.program import Placement
 class Traffic:
     """What one spike of each neuron of a source causes; all arrays are (neurons,).
 
-    ``messages``: one per connection and destination core; ``east_west`` and ``north_south`` mesh hops by X-Y
+    ``messages``: one for each core on which it has synapses; ``east_west`` and ``north_south`` mesh hops by X-Y
     routing within a chip (0 where the mesh is unknown); ``between_chips`` messages that leave their chip.
     A port's spikes come from outside and have messages only.
     """
@@ -36,9 +35,8 @@ def traffic(chip: ChipNetwork, placement: Placement) -> Mapping[str, Traffic]:
         where[site.core] = (site.chip, site.x, site.y)
     found = {name: _nothing(int(np.prod(node.shape))) for name, node in chip.by_name.items()}
     for core, blocks in blocks_of(chip, placement.pieces).items():
-        for block in blocks:
-            for connection in chip.into[block.population]:
-                _add(found[connection.source], _reached(connection, block), homes.get(connection.source), where, core)
+        for source, neurons in senders(chip, blocks):
+            _add(found[source], neurons, homes.get(source), where, core)
     return found
 
 
@@ -54,11 +52,9 @@ def cut_size(chip: ChipNetwork, placement: Placement) -> int:
     """km1: the number of (axon, core) pairs off the axon's own core, ports left out; less is better."""
     homes, pairs = homes_of(chip, placement.pieces), 0
     for core, blocks in blocks_of(chip, placement.pieces).items():
-        for block in blocks:
-            for connection in chip.into[block.population]:
-                home = homes.get(connection.source)
-                if home is not None:
-                    pairs += int(np.count_nonzero(home[_reached(connection, block)] != core))
+        for source, neurons in senders(chip, blocks):
+            if source in homes:
+                pairs += int(np.count_nonzero(homes[source][neurons] != core))
     return pairs
 
 
@@ -69,14 +65,6 @@ def mean(values: IntArray) -> float:
 
 def _nothing(size: int) -> Traffic:
     return Traffic(*(np.zeros(size, dtype=np.int64) for _ in range(4)))
-
-
-def _reached(connection: Connection, block: Block) -> IntArray:
-    """The source neurons that have a synapse on the block; of a convolution, all weights count as nonzero."""
-    synapse = connection.synapse
-    if isinstance(synapse, ConvSynapse):
-        return np.asarray(np.ravel_multi_index(reach_box(synapse, block), synapse.in_shape)).reshape(-1)
-    return np.flatnonzero(reach(connection, block))
 
 
 def _add(sum_: Traffic, reached: IntArray, home: IntArray | None, where: IntArray, core: int) -> None:

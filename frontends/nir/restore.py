@@ -29,11 +29,12 @@ PREFIX = "ranvier."
 
 @dataclass(frozen=True, eq=False)
 class Restored:
-    """A compiled program out of a file, with the provenance and the target's hash of its artifact."""
+    """A compiled program out of a file, with the provenance, the target's hash and files of its artifact."""
 
     program: Program
     provenance: Mapping[str, Figure]
     target_sha256: str
+    target_files: tuple[tuple[str, str], ...] = ()
 
 
 def restored(root: Group, place: str) -> Network | None:
@@ -125,7 +126,11 @@ def _program(top: Group) -> Restored:
     provenance = json.loads("".join(_texts(held, "provenance")))
     assert isinstance(provenance, dict), "the provenance is a table"
     assert all(v is None or isinstance(v, str | int | float) for v in provenance.values()), "it holds plain values"
-    return Restored(replace(outline, chip=chip), provenance, held.text(f"{PREFIX}target_sha256") or "")
+    files = json.loads("".join(_texts(held, "target_files")) or "[]")
+    assert isinstance(files, list), "the target's files are a list"
+    assert all(isinstance(f, list) and len(f) == 2 and all(isinstance(t, str) for t in f) for f in files), "of texts"
+    texts = tuple((name, text) for name, text in files)
+    return Restored(replace(outline, chip=chip), provenance, held.text(f"{PREFIX}target_sha256") or "", texts)
 
 
 def _value(group: Group) -> Any:

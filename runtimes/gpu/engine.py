@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -33,6 +34,10 @@ SCATTER_SHARE = 1 / 256
 BLOCK_BYTES = 2**25  # the input currents of one block of steps should stay in the second-level cache
 NUMBER_BYTES = 8
 
+_TURN = Lock()
+"""One run at a time: it fills the memory that is free, and neither the recording of a CUDA graph nor Triton's
+interpreter bears another thread's work beside it."""
+
 
 @dataclass(frozen=True)
 class _Choice:
@@ -58,9 +63,10 @@ def run(
     ``synapses``: dense weights as a matrix ``product``, by ``scatter`` of the active senders' rows, or as the
     ``measured`` activity of each source suggests; none changes the result. ``progress(done, total)`` is called as
     samples are done. Without a CUDA device the CPU simulator runs, and a ``RuntimeWarning`` says so; with
-    ``TRITON_INTERPRET=1`` the kernels run in Triton's interpreter. Raises ``RanvierError`` when the inputs do not
-    fit, RV831 for a ``batch`` below 1, RV833 where torch or Triton is missing, RV835 where the device's memory does not
-    hold one sample.
+    ``TRITON_INTERPRET=1`` the kernels run in Triton's interpreter. Threads that call it at once take turns.
+
+    Raises ``RanvierError`` when the inputs do not fit, RV831 for a ``batch`` below 1, RV833 where torch or Triton is
+    missing, RV835 where the device's memory does not hold one sample.
     """
     started = time.perf_counter()
     if batch is not None and batch < 1:
@@ -72,8 +78,8 @@ def run(
         return simulator.run(chip, inputs, record, batch=batch, progress=progress)
     plan = lower(chip)
     results = Results(plan, inputs.shape[0], inputs.shape[1], record)
-    work = _Work(chip, plan, found, record, _Choice(synapses, batch))
-    work.run(inputs, results, progress)
+    with _TURN:
+        _Work(chip, plan, found, record, _Choice(synapses, batch)).run(inputs, results, progress)
     return results.recording(time.perf_counter() - started)
 
 

@@ -68,9 +68,8 @@ def _compiled(text: str) -> bytes:
     return bytes(_machine().emit_object(parsed))
 
 
-@cache
 def _machine() -> Any:
-    """The code generator for the processor at hand."""
+    """A code generator for the processor at hand; an engine takes it over and frees it, so none can be shared."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     target = binding.Target.from_default_triple()

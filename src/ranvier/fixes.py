@@ -2,6 +2,10 @@
 
 A fix changes what the network computes; how much, ``ranvier verify`` says on data. Each is kept only if fewer errors
 are left than without it, and every step is told.
+
+No fix splits a layer. On a mesh the partition does, and what it refuses is a single neuron whose own synapses exceed a
+core: partial sums would have to travel as messages, rounded. A single core is the whole chip already, TrueNorth is only
+checked, and a core of Speck takes one kernel from one source: what follows half a layer could not hear the other half.
 """
 
 import time

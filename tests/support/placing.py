@@ -25,15 +25,17 @@ def home_table(chip: ChipNetwork, pieces: Sequence[Piece]) -> dict[str, list[int
 def messages_between(chip: ChipNetwork, pieces: Sequence[Piece], rates: Mapping[str, float]) -> dict[Pair, float]:
     """Messages per step from core to core, neuron by neuron."""
     homes = home_table(chip, pieces)
-    found: dict[Pair, float] = defaultdict(float)
+    goals: dict[tuple[str, int], set[int]] = defaultdict(set)
     for connection in chip.connections:
-        if connection.source not in homes:
-            continue
         matrix = reach_matrix(connection)
-        for neuron, home in enumerate(homes[connection.source]):
-            goals = {homes[connection.target][int(target)] for target in np.flatnonzero(matrix[:, neuron])}
-            for goal in goals - {home}:
-                found[home, goal] += rates.get(connection.source, 1.0)
+        for neuron in range(len(homes.get(connection.source, ()))):
+            reached = np.flatnonzero(matrix[:, neuron])
+            goals[connection.source, neuron] |= {homes[connection.target][int(target)] for target in reached}
+    found: dict[Pair, float] = defaultdict(float)
+    for (source, neuron), cores in goals.items():
+        home = homes[source][neuron]
+        for goal in cores - {home}:
+            found[home, goal] += rates.get(source, 1.0)
     return dict(found)
 
 

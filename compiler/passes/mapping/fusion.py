@@ -8,6 +8,9 @@ evaluated at once::
     messages = rate * (S0[a] * S1[b] * S2[c] - inside * O0[a] * O1[b] * O2[c])
     S[k] = sum over i < k of |reach_i|,  O[k] = sum over i < k of |reach_i and own_i|
 
+A source that reaches a core by several connections sends one message there; grids are compared by counting these
+apart, which is never too few, and the result is counted exactly.
+
 Which layers become groups is the shortest path over the chain (dynamic programming from the last layer to the first).
 A group takes no more cores than its layers had for themselves; the whole is checked against every limit, and groups
 on cores that break one are taken back.
@@ -19,6 +22,7 @@ from math import prod
 
 import numpy as np
 
+from ranvier.compiler.analysis.flows import sources_reaching
 from ranvier.compiler.analysis.resources_blocks import Block, block_shape, cut
 from ranvier.compiler.analysis.resources_synapses import reach, reach_box
 from ranvier.compiler.ir.arrays import FloatArray, IntArray, Shape
@@ -80,9 +84,12 @@ class Fusion:
     def _sent(self, core: Sequence[Block]) -> float:
         """Messages to one core."""
         there, found = {block.population: block for block in core}, 0.0
+        ends: dict[str, list[tuple[Connection, Block]]] = {}
         for block in core:
             for connection in self._inner(block.population):
-                found += self._rate(connection) * _off_core(connection, block, there.get(connection.source))
+                ends.setdefault(connection.source, []).append((connection, block))
+        for source, linked in ends.items():
+            found += self._rate(linked[0][0]) * _off_core(linked, there.get(source))
         return found
 
     def _groups(self, cores: Cores) -> list[Group]:
@@ -231,11 +238,15 @@ class Fusion:
         return block_shape(self.loads.mapper.chip, population)
 
 
-def _off_core(connection: Connection, block: Block, own: Block | None) -> int:
-    """Sources of a connection that reach ``block`` from other cores; ``own``: the sources on its core."""
+def _off_core(linked: Sequence[tuple[Connection, Block]], own: Block | None) -> int:
+    """Neurons of one source on other cores that reach a core by its connections; ``own``: those on it."""
+    if len(linked) > 1:
+        every = np.unique(np.concatenate([sources_reaching(connection, block) for connection, block in linked]))
+        return every.size - (0 if own is None else int(np.isin(every, own.indices()).sum()))
+    ((connection, block),) = linked
     if not isinstance(connection.synapse, ConvSynapse):
-        reached = reach(connection, block)
-        return int(reached.sum()) - (0 if own is None else int(reached[own.indices()].sum()))
+        there = reach(connection, block)
+        return int(there.sum()) - (0 if own is None else int(there[own.indices()].sum()))
     axes = _axes(connection.synapse, block)
     if own is None:
         return prod(axis.size for axis in axes)

@@ -26,6 +26,7 @@ from ranvier.runtimes.exports.nir.equations import equations, synapse_names
 from ranvier.runtimes.exports.nir.file import write
 from ranvier.runtimes.exports.nir.graph import Graph, suffix_checked
 from ranvier.runtimes.exports.nir.readers import READERS
+from ranvier.targets.files import Files
 
 ROUNDS = "registers round toward zero, wrap and clip at every step; the equations do not"
 
@@ -36,11 +37,12 @@ def export_nir_program(
     *,
     provenance: Mapping[str, Figure] | None = None,
     target_sha256: str = "",
+    target_files: Files = (),
 ) -> tuple[Note, ...]:
     """Write the placed ``program`` as the NIR file ``path``, with integer weights, registers and placement.
 
     The notes (RV465) say what the equations alone do otherwise than the chip. ``ranvier.open`` reads the file back as
-    the program that it is. ``provenance`` and ``target_sha256`` are those of the artifact.
+    the program that it is. ``provenance``, ``target_sha256`` and ``target_files`` are those of the artifact.
 
     Raises ``RanvierError``: RV680 (path), RV464 (neurons that NIR has no equation for), RV684.
     """
@@ -50,7 +52,7 @@ def export_nir_program(
     beside |= {names[c.name]: c for c in chip.connections}
     graph = Graph(equations(chip), READERS["spec"], READERS["spec"].dt, beside, dict(_registers(program)))
     graph.build()
-    write(file, graph, _outline(program, provenance or {}, target_sha256))
+    write(file, graph, _outline(program, provenance or {}, target_sha256) | _files(target_files))
     different = [Note("RV465", loss.place, f"NIR's equations differ: {loss.message}") for loss in graph.losses]
     kept = [hint for hint in graph.hints if hint.code != "RV687" or "type_check" in hint.text]
     return (Note("RV465", chip.name, ROUNDS), *different, *_graded(chip), *kept)
@@ -81,6 +83,11 @@ def _integers(population: Population) -> dict[str, Any]:
         f"registers.{name}": np.array(value, dtype=np.int64) if value.ndim else int(value)
         for name, value in population.params.items()
     }
+
+
+def _files(target_files: Files) -> dict[str, Any]:
+    """The target's files, where it is no shipped one."""
+    return {"ranvier.target_files": pieces_of(json.dumps(target_files))} if target_files else {}
 
 
 def _outline(program: Program, provenance: Mapping[str, Figure], target_sha256: str) -> dict[str, Any]:

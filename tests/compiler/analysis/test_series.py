@@ -13,6 +13,7 @@ from ranvier.compiler.analysis.overflow import Bound, Overflows, accumulator_bou
 from ranvier.compiler.analysis.series import worst_train
 from ranvier.compiler.ir.chip import ChipNetwork, Connection, DenseSynapse, Population
 from ranvier.compiler.ir.programs import Features, chip_lif
+from ranvier.compiler.ir.trace import Trace
 from ranvier.runtimes import oracle
 from support.networks import Limits, chip_networks, inputs_for
 from support.verification import population, row, with_params
@@ -71,6 +72,21 @@ def test_the_tail_counts_as_one_more_that_keeps_the_distance() -> None:
     answer = np.array([[5.0], [4.0], [3.0]])
     assert worst_train(answer, np.array([10.0]), 1)[0] == 22.0
     assert worst_train(answer, np.array([10.0]), 2)[0] == 18.0
+
+
+@pytest.mark.parametrize("bias", [0, 5])
+def test_neurons_without_memory_have_no_series(bias: int) -> None:
+    """Whether anything but the comparison follows the input or not."""
+    t = Trace("relay", "int")
+    arriving = t.input + t.param("bias") if bias else t.input
+    relay = t.finish({}, spikes=arriving > 0, membrane=arriving, graded=False)
+    params = {name: np.array(bias) for name in relay.params}
+    senders = lif("a", 8, 1, Features(refractory=True), refractory=3)
+    chip = row([senders, Population("b", (1,), relay, params, {}, 2)], [np.eye(8) * 4, np.full((1, 8), 6)])
+    found = overflows(chip)
+    assert found.proved
+    assert (bound(found, "b", "to b").low, bound(found, "b", "to b").high) == (0, 48)
+    assert found.sent["b"].values.high.tolist() == [1]
 
 
 @pytest.mark.parametrize("rest", [1, 2, 4, 7])

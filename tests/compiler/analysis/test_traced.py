@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,19 @@ from ranvier.compiler.ir.chip import ChipNetwork, Population
 from ranvier.compiler.ir.matrix import synapse_matrix
 from ranvier.compiler.ir.program import CoreSite, Piece, Placement
 from ranvier.runtimes import oracle
+from ranvier.runtimes.recording import LayerStats
 from ranvier.targets.load import load_target
 from support.networks import Limits, chip_networks, inputs_for
 
 LOIHI2 = load_target("loihi2")
 Slow = dict[str, Counter[Any]]
+SMALL = Limits(max_neurons=16)
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> tuple[ChipNetwork, Placement, NDArray[np.int32]]:
+def runs(draw: st.DrawFn, limits: Limits = SMALL) -> tuple[ChipNetwork, Placement, NDArray[np.int32]]:
     """A network in pieces, cores anywhere on two chips of which one has no known mesh, and what enters."""
-    chip = draw(chip_networks(Limits(max_neurons=16)))
+    chip = draw(chip_networks(limits))
     cuts = [(p, start) for p in chip.populations for start in range(0, p.size, draw(st.integers(1, 9)))]
     cores = draw(st.lists(st.integers(0, 5), min_size=len(cuts), max_size=len(cuts)))
     ends = [*(start for _, start in cuts[1:]), 0]
@@ -106,6 +109,31 @@ def _stored(matrix: Any, source: int) -> list[int]:
 
 def _of(core: int, counted: Counter[Any]) -> dict[Any, int]:
     return {key: n for key, n in counted.items() if key[0] == core and n}
+
+
+@given(runs(replace(SMALL, conv=False)))
+def test_where_every_neuron_always_fires_counts_alone_give_the_same_messages(
+    case: tuple[ChipNetwork, Placement, NDArray[np.int32]],
+) -> None:
+    """However many connections lead from a neuron to a core."""
+    chip, placement, inputs = case
+    lead = inputs.shape[:2]
+    sent = {name: np.ones((*lead, *node.shape), np.int64) for name, node in chip.by_name.items()}
+    counts = {p.name: LayerStats(p.size, p.size * lead[0] * lead[1], 0) for p in chip.populations}
+    entered = {port.name: int(sent[port.name].sum()) for port in chip.ports}
+    followed, counted = traced(chip, placement, sent), events(chip, placement, counts, *lead, entered)
+    for name, layer in followed.layers.items():
+        other = counted.layers[name]
+        assert (layer.messages, layer.east_west, layer.north_south) == pytest.approx(
+            (other.messages, other.east_west, other.north_south)
+        )
+    assert followed.between_chips == pytest.approx(counted.between_chips)
+    assert {n: (p.messages, p.east_west) for n, p in followed.once.items()} == {
+        n: (p.messages, p.east_west) for n, p in counted.once.items()
+    }
+    for core, there in followed.cores.items():
+        arrived = counted.cores[core].messages_in.sum() * there.messages_in.size
+        assert there.messages_in.sum() == pytest.approx(arrived)
 
 
 @given(runs())

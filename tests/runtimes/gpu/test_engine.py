@@ -1,6 +1,8 @@
 """What the GPU executor does around its kernels: devices, pieces, measured choices, refusals."""
 
 import importlib.util
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,19 @@ def test_a_cuda_device_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     found = device.find()
     assert found == device.Device("cuda", interpreted=False)
     assert found.room == 500
+
+
+def test_threads_of_the_user_take_turns() -> None:
+    inputs, before = frames(CHIP, 4, 3), sys.getswitchinterval()
+    expected = oracle.run(CHIP, inputs, ("states",))
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            found = list(pool.map(lambda batch: gpu.run(CHIP, inputs, ("states",), batch=batch), (1, 2, 4)))
+    finally:
+        sys.setswitchinterval(before)
+    for one in found:
+        assert_equal(one, expected)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
