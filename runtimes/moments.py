@@ -67,7 +67,7 @@ def moments(
     each neuron by itself where second moments of each fit into memory, else on average.
     """
     found: dict[str, Moments] = {}
-    for population in network.populations:
+    for population in _entered(network):
         drawn, pairs = _seen(network, population, sent, on_chip, (margins or {}).get(population.name), sharpness)
         found |= {s.name: _moments(s, population.model, pair, drawn) for s, pair in pairs}
     return found
@@ -85,7 +85,7 @@ def joint_moments(
     About the mean; for populations with several dense synapses whose moments fit into memory.
     """
     found = {}
-    for population in network.populations:
+    for population in _entered(network):
         drawn, pairs = _seen(network, population, sent, on_chip, margins.get(population.name), sharpness)
         inputs = sum(pair[1].shape[-1] for _, pair in pairs)
         few = size(population.shape) * inputs**2 <= MAX_OWN
@@ -95,6 +95,11 @@ def joint_moments(
             weights = _weights(pairs[0][0], z, drawn)
             found[population.name] = _products(z, z, weights)
     return found
+
+
+def _entered(network: Network) -> list[Neurons]:
+    """The populations at which synapses end; others fire by their bias alone."""
+    return [population for population in network.populations if network.into[population.name]]
 
 
 def _seen(

@@ -88,7 +88,11 @@ def predict(readout: Readout, outputs: NDArray[Any]) -> NDArray[np.int64]:
 
 def check_inputs(inputs: NDArray[Any], network: Network | ChipNetwork) -> None:
     """Refuse data whose shape, type or values the network's input cannot take, saying what it takes."""
-    port = network.ports[0] if isinstance(network, ChipNetwork) else network.inputs[0]
+    check_frames(inputs, network.ports[0] if isinstance(network, ChipNetwork) else network.inputs[0])
+
+
+def check_frames(inputs: NDArray[Any], port: Port | Input) -> None:
+    """``check_inputs`` for what enters at ``port``; raises ``RanvierError`` RV821 to RV825."""
     if inputs.ndim != len(port.shape) + 2 or inputs.shape[2:] != port.shape:
         wanted = f"(samples, steps, {', '.join(map(str, port.shape))})"
         raise error("RV821", f"inputs of {port.name}", f"the data have shape {inputs.shape}, the input takes {wanted}",

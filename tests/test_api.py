@@ -12,6 +12,7 @@ import pytest
 
 import ranvier
 from ranvier.app import App
+from ranvier.compiler import artifact
 from ranvier.compiler.diagnostics import RanvierError
 from ranvier.compiler.ir.linear import Dense
 from ranvier.compiler.ir.network import Input, Note
@@ -109,14 +110,55 @@ def test_the_report_counts_what_is_there(app: App) -> None:
 def test_a_target_file_of_ones_own(tmp_path: Path) -> None:
     text = (files("ranvier.targets") / "loihi2.toml").read_text(encoding="utf-8")
     (tmp_path / "mine.toml").write_text(text.replace('name = "loihi2"', 'name = "mine"'), encoding="utf-8")
-    app = ranvier.compile(small_network(), target=tmp_path / "mine.toml")
+    (tmp_path / "more.toml").write_text('extends = "mine.toml"\ncore.pools.core_memory.cap_bytes.v = 262144\n')
+    app = ranvier.compile(small_network(), target=tmp_path / "more.toml")
     app.save(tmp_path / "mine.rnv")
-    back = ranvier.open(tmp_path / "mine.rnv")
-    assert back.target is None
-    assert back.report().memory is None
-    assert len(back.target_sha256) == 64
-    assert back.target_sha256 != ranvier.compile(small_network()).target_sha256
-    assert back.run(small_data()[0]).outputs.any()
+    app.export_nir(tmp_path / "mine.nir")
+    inputs = small_data()[0]
+    expected = app.measure(inputs)[1].to_json()
+    for file in tmp_path.glob("*.toml"):
+        file.unlink()
+    for name in ("mine.rnv", "mine.nir"):
+        back = ranvier.open(tmp_path / name)
+        assert back.target == app.target
+        assert back.target_sha256 == app.target_sha256 != ranvier.compile(small_network()).target_sha256
+        assert back.measure(inputs)[1].to_json() == expected
+    back.save(tmp_path / "again.rnv")
+    assert (tmp_path / "again.rnv").read_bytes() == (tmp_path / "mine.rnv").read_bytes()
+
+
+LOIHI2 = (files("ranvier.targets") / "loihi2.toml").read_text(encoding="utf-8")
+MINE = ("mine.toml", 'extends = "loihi2"\n')
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ((MINE,), "the files do not extend each other"),
+        ((("loihi2.toml", LOIHI2), MINE), "the files do not extend each other"),
+        ((MINE, ("loihi2.toml", LOIHI2 + "\n")), "not the one that it was compiled for"),
+        ((("other.toml", MINE[1]), ("loihi2.toml", LOIHI2)), "not the one that it was compiled for"),
+        ((MINE, ("stems_1mb.toml", (files("ranvier.targets") / "stems_1mb.toml").read_text())), "is not the one that"),
+        ((MINE, ("loihi2.toml", LOIHI2), ("loihi2.toml", LOIHI2)), "the files do not extend each other"),
+        (
+            (("mine.toml", 'extends = "/etc/hosts.toml"\nchip.name = 1'), ("loihi2.toml", LOIHI2)),
+            "cannot be read: RV505",
+        ),
+        ((MINE, ("loihi2.toml", "a = [")), "cannot be read: RV502"),
+        ((MINE, ("loihi2.toml", LOIHI2 + "#" * 70_000)), "cannot be read: RV501"),
+        (((MINE[0], MINE[1] + "#" * 65_000), *[("a.toml", MINE[1] + "#" * 60_000)] * 2), "cannot be read: RV511"),
+        (tuple([MINE] * 40), "the files do not extend each other"),
+    ],
+)
+def test_files_of_a_target_that_are_not_what_was_compiled_for(
+    tmp_path: Path, stored: tuple[tuple[str, str], ...], said: str
+) -> None:
+    (tmp_path / "mine.toml").write_text(MINE[1], encoding="utf-8")
+    app = ranvier.compile(small_network(), target=tmp_path / "mine.toml")
+    artifact.save(app.program, tmp_path / "a.rnv", target_sha256=app.target_sha256, target_files=stored)
+    with pytest.raises(RanvierError, match=said) as refused:
+        ranvier.open(tmp_path / "a.rnv")
+    assert [d.code for d in refused.value.diagnostics] == ["RV790"]
 
 
 def test_check_lists_notes_or_errors() -> None:

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import runpy
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -24,6 +26,16 @@ OF_AN_EXTRA = {
     "sqlalchemy": ("src/ranvier/tuning",),
 }
 PROVIDED = {"pydantic_core": "pydantic", "llvmlite": "numba"}  # each version of Numba brings the llvmlite it fits
+
+WITHOUT_TORCH = """
+import sys, pytest
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, Absent())
+sys.exit(pytest.main(sys.argv[1:]))
+"""
 
 
 def imported() -> dict[str, set[str]]:
@@ -57,3 +69,12 @@ def test_every_import_is_declared() -> None:
 
 def test_every_dependency_is_imported() -> None:
     assert declared() - set(imported()) == set()
+
+
+def test_what_runs_under_other_pythons_is_found_without_torch() -> None:
+    chosen = runpy.run_path(str(ROOT / "scripts" / "other_pythons.py"))["TESTS"]
+    options = ["--collect-only", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", *chosen]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *options], check=False, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

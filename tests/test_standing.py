@@ -8,7 +8,7 @@ import pytest
 from ranvier.compiler.ir.arrays import integers
 from ranvier.compiler.ir.linear import Dense
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Readout
-from ranvier.compiler.ir.neurons import AdaptiveLif, Lif, NeuronModel, RegisterLif
+from ranvier.compiler.ir.neurons import AdaptiveLif, Lif, NeuronModel, Quantizer, RegisterLif
 from ranvier.standing import EXAMPLES, alone, cell, standing, standing_table, stimulus
 from ranvier.words import words
 
@@ -75,6 +75,7 @@ def test_real_numbers_enter_with_their_payload() -> None:
         (lif(refractory=2, floor=-1.0), "integrate-and-fire, fires >, reset to 0, silent steps, floor"),
         (lif(late_guard=True), "integrate-and-fire, fires >, reset to 0, late guard"),
         (AdaptiveLif(), "an adaptive threshold, fires >=, reset by subtraction"),
+        (Quantizer(step=np.array(0.25)), "quantized events (EI_IF), steps of 0.25, 8 bits"),
         (RegisterLif(integers(0), integers(0), integers(1)), "leaky integrate-and-fire in registers"),
     ],
 )

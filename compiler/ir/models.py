@@ -16,6 +16,7 @@ from ranvier.compiler.ir.arrays import FloatArray
 from ranvier.compiler.ir.neuron_steps.adaptive import adaptive_lif, feedback_lif
 from ranvier.compiler.ir.neuron_steps.compartments import two_compartment
 from ranvier.compiler.ir.neuron_steps.graded import graded_lif
+from ranvier.compiler.ir.neuron_steps.quantizer import quantizer
 from ranvier.compiler.ir.neuron_steps.resonators import resonate
 from ranvier.compiler.ir.neuron_steps.sigma_delta import sigma_delta
 from ranvier.compiler.ir.neurons import (
@@ -26,6 +27,7 @@ from ranvier.compiler.ir.neurons import (
     Lif,
     NeuronModel,
     Numeric,
+    Quantizer,
     RegisterLif,
     Resonator,
     SigmaDelta,
@@ -63,7 +65,8 @@ class Form:
     ``entry(model)``: the parameter that a constant in front of the neuron, times the gain, adds to.
     ``start``: initial states that are parameters of the model. ``derived(model)``: bounds of states in membrane units
     that follow from parameters alone. ``message(model)``: (integers per unit, bits) of the numbers it sends, (0, 0)
-    if it sends spikes. ``most(model)``: how many spikes it sends in a step at most, 0 without limit.
+    if it sends spikes; ``whole``: they are multiples of their step in floats too, and the wire rounds nothing.
+    ``most(model)``: how many spikes it sends in a step at most, 0 without limit.
     """
 
     program: Callable[[Any, Domain, float], StepProgram]
@@ -72,6 +75,7 @@ class Form:
     derived: Callable[[Any], Mapping[str, FloatArray]] = _nothing
     message: Callable[[Any], tuple[float, int]] = lambda _model: (0.0, 0)
     most: Callable[[Any], int] = lambda _model: 1
+    whole: bool = False
 
 
 def multipliers(model: Any) -> tuple[str, ...]:
@@ -117,7 +121,7 @@ def _formed(model: Any) -> Realised:
     starts = {state.name: form.start.get(state.name) for state in program.states}
     return Realised(
         program,
-        {name: getattr(model, name) for name in program.params},
+        {name: np.asarray(getattr(model, name)) for name in program.params},
         {state: zero if name is None else getattr(model, name) for state, name in starts.items()},
     )
 
@@ -163,6 +167,10 @@ def _graded(model: GradedLif, domain: Domain, scale: float) -> StepProgram:
     return graded_lif(domain, model.compare, _message_shift(model, scale), model.message_bits, gained)
 
 
+def _quantizer(model: Quantizer, domain: Domain, scale: float) -> StepProgram:
+    return quantizer(domain, model.message_bits, 0 if domain == "float" else _message_shift(model, scale))
+
+
 def _message_shift(model: Numeric, scale: float) -> int:
     """By how many bits the membrane is finer than the messages."""
     return max(round(float(np.log2(scale / model.message_scale))), 0)
@@ -185,6 +193,7 @@ FORMS: Mapping[type, Form] = {
     Resonator: Form(_resonator),
     SigmaDelta: Form(_sigma_delta, message=_message),
     GradedLif: Form(_graded, message=_message),
+    Quantizer: Form(_quantizer, message=_message, whole=True),
 }
 
 REALISED: Mapping[type, Callable[[Any], Realised]] = {

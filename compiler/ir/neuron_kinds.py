@@ -215,6 +215,36 @@ class GradedLif(Parameters):
     message_bits: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Quantizer(Parameters):
+    """A neuron without memory that sends its input in whole multiples of a fixed step, halves away from zero.
+
+    Per step::
+
+        u = gain * x + drive
+        n = step * sign(u) * min(floor(abs(u) / step + 1/2), 2**(message_bits - 1) - 1)
+
+    One event carries the level: ``n * message_scale``, ``message_scale = 1 / step``, is the integer on the wire, of
+    ``message_bits`` bits with sign, and 0 is no event. ``u`` is the membrane that is read; ``step`` is one number for
+    all neurons. Source: the EI_IF neuron of BrainTransformers with a static scale, which is fake quantization to int8.
+    """
+
+    gain: FloatArray = multiplier(1.0)
+    drive: FloatArray = level(0.0)
+    step: FloatArray = level(1.0)
+    message_bits: int = 8
+
+    @property
+    def message_scale(self) -> float:
+        """Integers on the wire per unit."""
+        return 1.0 / float(self.step)
+
+    @property
+    def threshold(self) -> FloatArray:
+        """The least input that sends anything."""
+        return floats(0.5 * self.step)
+
+
 def tc_lif(
     c0: ArrayLike, c1: ArrayLike, gamma: float = 0.5, threshold: float = 1.0, fire_on_equal: bool = True,
     hard_reset: bool = False,

@@ -16,6 +16,7 @@ from ranvier.compiler.ir.neuron_kinds import (
     AdaptiveLif,
     FeedbackLif,
     GradedLif,
+    Quantizer,
     Resonator,
     SigmaDelta,
     TwoCompartment,
@@ -36,6 +37,7 @@ __all__ = [
     "Lif",
     "NeuronModel",
     "Numeric",
+    "Quantizer",
     "RegisterLif",
     "Reset",
     "Resonator",
@@ -130,10 +132,10 @@ class RegisterLif:
         return floats(self.vth * 64)
 
 
-NeuronModel = Lif | RegisterLif | AdaptiveLif | FeedbackLif | TwoCompartment | Resonator | SigmaDelta | GradedLif
-Numeric = SigmaDelta | GradedLif
-NUMERIC = (SigmaDelta, GradedLif)
+Numeric = SigmaDelta | GradedLif | Quantizer
+NUMERIC = (SigmaDelta, GradedLif, Quantizer)
 """Models that send numbers: ``message_scale`` and ``message_bits`` say how."""
+NeuronModel = Lif | RegisterLif | AdaptiveLif | FeedbackLif | TwoCompartment | Resonator | Numeric
 
 READABLE: Mapping[type, str] = {
     Lif: "leaky integrate-and-fire",
@@ -144,5 +146,6 @@ READABLE: Mapping[type, str] = {
     Resonator: "resonate-and-fire dynamics",
     SigmaDelta: "sigma-delta coding",
     GradedLif: "graded spikes (EM-PF)",
+    Quantizer: "quantized events (EI_IF)",
 }
 """What each model is, in words for reports."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.compiler.diagnostics import RanvierError, error
-from ranvier.compiler.ir import chip, coding, linear, network, neurons, program, steps
+from ranvier.compiler.ir import chip, coding, hosted, hosted_plan, linear, network, neurons, program, steps
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -26,13 +26,14 @@ KINDS: Mapping[str, type] = {
     for kind in (
         network.Network, network.Input, network.Neurons, network.Edge, network.Readout, network.Payload,
         network.Observed, network.Note, neurons.Lif, neurons.RegisterLif, neurons.AdaptiveLif, neurons.FeedbackLif,
-        neurons.TwoCompartment, neurons.Resonator, neurons.SigmaDelta, neurons.GradedLif,
+        neurons.TwoCompartment, neurons.Resonator, neurons.SigmaDelta, neurons.GradedLif, neurons.Quantizer,
         linear.Dense, linear.Sparse, linear.Conv, linear.ConvTranspose, linear.Pool, linear.Scale,
         linear.Reshape, linear.Grid,
         steps.StepProgram, steps.Op, steps.State,
         chip.ChipNetwork, chip.Port, chip.Population, chip.Connection, chip.DenseSynapse,
         chip.SparseSynapse, chip.ConvSynapse, chip.Rounding,
         program.Program, program.Placement, program.Piece, program.CoreSite, *coding.CODERS.values(),
+        hosted.HostFunction, hosted.HostPart, hosted.Crossing, hosted_plan.HostedPlan, hosted_plan.ChipSlot,
     )
 }  # fmt: skip
 MAX_TEXT = 16 * 2**20

@@ -10,7 +10,7 @@ from ranvier.compiler.ir.chip import ChipSynapse, ConvSynapse, DenseSynapse, Pop
 from ranvier.compiler.ir.coding import misplaced
 from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Scale, Sparse
 from ranvier.compiler.ir.network import Input, Neurons, Node
-from ranvier.compiler.ir.neurons import NUMERIC, Lif, array_fields
+from ranvier.compiler.ir.neurons import NUMERIC, Lif, Quantizer, array_fields
 
 MAX_ELEMENTS = 2**31
 
@@ -61,7 +61,16 @@ def _bad_messages(model: Any) -> Iterator[str]:
         yield f"messages of {model.message_bits} bits and {model.message_scale} integers per unit"
 
 
-MODEL_CHECKS: Mapping[type, Callable[[Any], Iterator[str]]] = {Lif: _bad_lif, **dict.fromkeys(NUMERIC, _bad_messages)}
+def _bad_quantizer(model: Any) -> Iterator[str]:
+    if model.step.size != 1 or not float(model.step.flat[0]) > 0 or not 2 <= model.message_bits <= 32:
+        yield f"steps of {model.step} and {model.message_bits} bits: one step above zero and 2 to 32 bits are needed"
+
+
+MODEL_CHECKS: Mapping[type, Callable[[Any], Iterator[str]]] = {
+    Lif: _bad_lif,
+    **dict.fromkeys(NUMERIC, _bad_messages),
+    Quantizer: _bad_quantizer,
+}
 
 
 def _bad_linear(op: Linear) -> Iterator[str]:

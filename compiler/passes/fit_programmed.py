@@ -39,7 +39,11 @@ def fit_programmed(fit: Fitted, node: Neurons, target: Target) -> Population:
     message_scale, bits = form.message(model)
     if form.most(model) != 1:
         bits = count_bits(fit, form.most(model), target)
-    elif bits:
+    elif bits > target.graded_bits:
+        text = f"its messages have {bits} bits, {target.name} has {target.graded_bits}"
+        fix = "take fewer levels, fewer steps or narrower products, or a target with wider graded spikes (loihi2)"
+        fit.refuse("RV751", text, fix)
+    elif bits and not form.whole:
         fit.roundings.append(Rounding(node.name, "message", 1.0 / message_scale, 1.0 / (2.0 ** (bits - 1) - 1.0)))
     return Population(node.name, node.shape, program, fit.params, initial, node.latency, bits, node.scale, node.gain)
 

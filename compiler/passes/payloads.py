@@ -10,7 +10,7 @@ import numpy as np
 
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.network import Input, Network, Neurons, Node, Note, Payload
-from ranvier.compiler.ir.neurons import NUMERIC, GradedLif, Numeric, SigmaDelta
+from ranvier.compiler.ir.neurons import NUMERIC, GradedLif, Numeric, Quantizer, SigmaDelta
 from ranvier.compiler.ir.programs import STATE_MAX
 from ranvier.compiler.options import DEFAULTS, Options
 from ranvier.compiler.passes.arrivals import UNIT, arrival, incoming, source_of, weights_of
@@ -75,7 +75,7 @@ class Payloads:
         The senders in front of it have their scales by then; a loop's own messages are left out of account.
         """
         model = node.model
-        assert isinstance(model, NUMERIC)
+        assert isinstance(model, SigmaDelta | GradedLif)
         seen = network.observed.get(node.name)
         reach = seen.peak_membrane if seen is not None and seen.peak_membrane > 0 else 1.0
         signed = isinstance(model, SigmaDelta) and model.activation == "unit"
@@ -120,12 +120,17 @@ def _message_notes(network: Network, node: Neurons) -> list[Note]:
     model = node.model
     if not isinstance(model, NUMERIC) or model.message_scale == 0:
         return []
+    if isinstance(model, Quantizer):
+        text = f"its input is sent in whole steps of {model.step:g}, {model.message_bits} bits; larger input saturates"
+        return [Note("RV750", node.name, text)]
     how = f"* {model.message_scale:g} in {model.message_bits} bits"
     text = f"spikes carry their size as integers, size {how}, to the nearest; larger sizes saturate"
     if isinstance(model, SigmaDelta):
         text = f"changes are sent as integers, change {how}, toward zero; what is cut off is sent later"
     notes = [Note("RV624", node.name, text)]
-    if isinstance(model, GradedLif) and not np.any(model.keep_membrane) and not np.any(model.offset):
+    heard = {source_of(network, s.name) for s in incoming(network, node.name)}
+    plain = isinstance(model, GradedLif) and not np.any(model.keep_membrane) and not np.any(model.offset)
+    if plain and node.name not in heard:
         alone = "it keeps nothing from step to step: a rectifier, and its layer a conventional one, run in every step"
         notes.append(Note("RV626", node.name, alone))
     if node.name not in network.observed:

@@ -9,6 +9,8 @@
 | ``layout.py`` | reshapes, transpositions, indexing: axes of time, batch and features |
 | ``calls.py``, ``functions.py`` | what each torch function does to such values: the table of handlers |
 | ``shaping.py``, ``arithmetic.py`` | the handlers of views and joins, of sums and factors |
+| ``products.py``, ``einsum.py`` | products of spikes as neurons without memory; ``einsum`` as products and matrices |
+| ``hosting.py``, ``islands.py`` | functions for the host: their handlers, and their calls step by step |
 | ``operations.py`` | linear operations, each made once |
 | ``layers.py`` | torch.nn layers as linear operations |
 | ``adapters.py`` | what an adapter file gives for each neuron class |
@@ -23,5 +25,6 @@
 | ``assemble.py`` | expressions to nodes and edges |
 | ``problems.py`` | the diagnostics |
 | ``confirm.py`` | the network run against the recording, and each neuron against its module |
+| ``confirm_islands.py`` | functions for the host against the recording |
 | ``probe.py`` | each neuron and its module asked the same questions, answered by spikes alone |
 """

@@ -8,9 +8,9 @@ from torch import nn
 
 from ranvier.compiler.ir.arrays import FloatArray, IntArray, Shape
 from ranvier.compiler.ir.linear import Linear
-from ranvier.compiler.ir.neurons import AdaptiveLif, GradedLif, Lif, RegisterLif
+from ranvier.compiler.ir.neurons import AdaptiveLif, GradedLif, Lif, Quantizer, RegisterLif
 
-Spiking = Lif | AdaptiveLif | GradedLif | RegisterLif
+Spiking = Lif | AdaptiveLif | GradedLif | Quantizer | RegisterLif
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,8 @@ import torch
 
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.linear import Linear
-from ranvier.frontends.torch import features, layers, layout, products
-from ranvier.frontends.torch.binary import NotBinaryError
+from ranvier.frontends.torch import features, hosting, layers, layout
 from ranvier.frontends.torch.calls import Call, Result
-from ranvier.frontends.torch.gates import product
 from ranvier.frontends.torch.operations import frame_array
 from ranvier.frontends.torch.problems import mixes, not_linear
 from ranvier.frontends.torch.values import Meaning, Reduced, Value, add
@@ -39,12 +37,9 @@ def reversed_minus(call: Call, x: Meaning | float, y: Meaning | float, alpha: fl
 
 
 def times(call: Call, x: Meaning | float, y: Meaning | float) -> Result:
-    """A constant factor, or the product of two spike trains."""
+    """A constant factor, or the product of two signals."""
     if isinstance(x, Value) and isinstance(y, Value):
-        try:
-            return products.elementwise(call, x, y)
-        except NotBinaryError:  # it may be the reset of a neuron written by hand
-            return product(call, x, y)
+        return hosting.product(call, x, y)
     value, factor = (x, y) if isinstance(x, Value) else (y, x)
     return _affine(call, value, factor, 0.0, "scale")
 

@@ -1,15 +1,18 @@
 """Expressions to nodes and edges: delays go to the edges that leave populations and inputs."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ranvier.compiler.diagnostics import error
+from ranvier.compiler.ir.hosted import HostedNetwork, HostedNode, HostFunction
 from ranvier.compiler.ir.linear import Linear, Scale
-from ranvier.compiler.ir.network import Edge, Input, Neurons, Node
+from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Note, Readout
+from ranvier.frontends.torch.islands import Island
 from ranvier.frontends.torch.populations import INPUT, Folded, Population
-from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Sum, leaves
+from ranvier.frontends.torch.values import SENT, Apply, Expr, Fixed, Leaf, Sum, leaves
 
 Term = tuple[str, int]
 
@@ -19,7 +22,7 @@ class Graph:
     """The network under construction; ``inner`` names, per population, what its module computes inside."""
 
     steps: int
-    nodes: dict[str, Node] = field(default_factory=dict)
+    nodes: dict[str, HostedNode] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     inner: dict[str, tuple[str, ...]] = field(default_factory=dict)
     placed: dict[int, str] = field(default_factory=dict)
@@ -27,28 +30,45 @@ class Graph:
 
 
 def assemble(folded: Folded, source: Input, readout: str) -> tuple[Graph, tuple[str, ...]]:
-    """The graph of everything that reaches ``readout``, and the names of the populations that do not."""
+    """The graph of everything that reaches ``readout``, and the names of the populations that do not.
+
+    Raises ``RanvierError`` RV185 for what does not travel between layers, RV732 for infinite constants.
+    """
     graph = Graph(folded.steps)
     graph.nodes[source.name] = source
     reached = _reaching(folded, readout)
+    populations = {name: folded.populations[name] for name in reached if name in folded.populations}
+    graph.nodes |= {n: Neurons(n, p.shape, p.described.model, p.described.scale) for n, p in populations.items()}
+    graph.nodes |= {name: folded.islands[name].function for name in reached if name in folded.islands}
     for name in reached:
-        population = folded.populations[name]
-        graph.nodes[name] = Neurons(name, population.shape, population.described.model, population.described.scale)
-    for name in reached:
-        _connect(graph, folded.populations[name].inputs[-1], name)
-        _recur(graph, folded.populations[name])
+        _connect(graph, _receivers(folded)[name].inputs[-1], name)
+    for population in populations.values():
+        _recur(graph, population)
     graph.nodes = {name: graph.nodes[name] for name in _ordered(graph)}
     return graph, tuple(name for name in folded.populations if name not in reached)
 
 
+def network_of(graph: Graph, title: str, readout: Readout, notes: tuple[Note, ...]) -> Network | HostedNetwork:
+    """The graph as a network: a plain one where nothing is left to the host."""
+    nodes, edges = tuple(graph.nodes.values()), tuple(graph.edges)
+    plain = tuple(node for node in nodes if not isinstance(node, HostFunction))
+    if len(plain) == len(nodes):
+        return Network(title, plain, edges, readout, notes)
+    return HostedNetwork(title, nodes, edges, readout, notes)
+
+
+def _receivers(folded: Folded) -> Mapping[str, Population | Island]:
+    return {**folded.populations, **folded.islands}
+
+
 def _reaching(folded: Folded, readout: str) -> list[str]:
-    found, todo = {readout}, [readout]
+    found, todo, receivers = {readout}, [readout], _receivers(folded)
     while todo:
-        for source in {leaf.source for leaf in leaves(folded.populations[todo.pop()].inputs[-1])}:
+        for source in {leaf.source for leaf in leaves(receivers[todo.pop()].inputs[-1])}:
             if source != INPUT and source not in found:
                 found.add(source)
                 todo.append(source)
-    return [name for name in folded.populations if name in found]
+    return [name for name in receivers if name in found]
 
 
 def _connect(graph: Graph, expr: Expr, target: str) -> None:
@@ -70,7 +90,7 @@ def _connect(graph: Graph, expr: Expr, target: str) -> None:
 def _place(graph: Graph, expr: Expr, target: str) -> list[Term]:
     if isinstance(expr, Fixed) and expr.zero:
         return []
-    if isinstance(expr, Leaf) and expr.output in ("input", "spikes"):
+    if isinstance(expr, Leaf) and expr.output in SENT:
         return [(expr.source, 0 if expr.step is None else graph.steps - 1 - expr.step)]
     if not isinstance(expr, Apply):
         what = f"the {expr.output} of {expr.source}" if isinstance(expr, Leaf) else "a constant or a sum over time"
@@ -80,6 +100,10 @@ def _place(graph: Graph, expr: Expr, target: str) -> list[Term]:
             f"it is fed with {what}, but only spikes and input frames travel between layers.",
             "Feed it with spikes; put constants into the bias of a layer.",
         )
+    if isinstance(expr.op, Scale) and not np.all(np.isfinite(expr.op.shift)):
+        text = "an infinite constant is added to what it is fed with"
+        fix = "Keep masks of minus infinity right in front of a softmax, with host=True; else take a finite number."
+        raise error("RV732", target, text, fix)
     if id(expr) not in graph.placed:
         name = _unique(graph, expr.op.name)
         graph.placed[id(expr)] = name

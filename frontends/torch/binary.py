@@ -11,30 +11,60 @@ import numpy as np
 
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.arrays import floats, size
+from ranvier.compiler.ir.hosted import HostedNetwork, HostFunction
 from ranvier.compiler.ir.linear import Reshape, Scale, Sparse
 from ranvier.compiler.ir.models import realised
 from ranvier.compiler.ir.network import Input, Network, Neurons
 from ranvier.compiler.ir.neurons import GradedLif, Lif, NeuronModel
 from ranvier.frontends.torch.operations import Operations
-from ranvier.frontends.torch.values import Apply, Expr, Leaf, Sum, Value
+from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Sum, Value, add
 
 ANY = Lif(keep_membrane=floats(0.0), threshold=floats(0.5))
 BOTH = Lif(keep_membrane=floats(0.0), threshold=floats(1.5))
 
 
-def gate(most: int) -> GradedLif:
-    """Lets a whole number up to ``most`` pass where a spike, weighted by the gate's threshold, comes with it."""
+def gate(most: int, signed: bool = False) -> GradedLif:
+    """Lets a whole number up to ``most`` pass where a spike, weighted by the gate's offset, comes with it.
+
+    ``signed``: down to ``-most`` as well; the spike then has to lift the least number above the largest without it.
+    """
     width = most.bit_length()
-    weight = floats(2.0**width)
+    weight = 2.0 ** (width + signed)
+    return _whole(weight, weight - most if signed else weight, width)
+
+
+def accumulator(most: int, signed: bool = False) -> GradedLif:
+    """Sends the whole number that arrives, up to ``most``: with what it sent before among it, that is a running sum.
+
+    A drive lifts numbers below zero, where ``signed``, above the threshold; the offset takes it away from the message.
+    """
+    lifted = most + 1.0 if signed else 0.0
+    return replace(_whole(lifted, 1.0, most.bit_length()), drive=floats(lifted))
+
+
+def _whole(offset: float, threshold: float, width: int) -> GradedLif:
+    """A neuron without memory that sends whole numbers of ``width`` bits and a sign."""
     return GradedLif(
-        keep_membrane=floats(0.0), threshold=weight, offset=weight, message_scale=1.0, message_bits=width + 1
+        keep_membrane=floats(0.0),
+        threshold=floats(threshold),
+        offset=floats(offset),
+        message_scale=1.0,
+        message_bits=width + 1,
     )
 
 
+def passes_whole_numbers(model: NeuronModel) -> bool:
+    """Whether ``model`` is a gate or an accumulator."""
+    if not isinstance(model, GradedLif):
+        return False
+    return model.message_scale == 1.0 and bool(np.all(model.keep_membrane == 0.0))
+
+
 def gate_width(model: NeuronModel) -> int | None:
-    """The bits of the numbers that a gate lets pass; None if ``model`` is no gate."""
-    gates = isinstance(model, GradedLif) and model.message_scale == 1.0 and bool(np.all(model.keep_membrane == 0.0))
-    return model.message_bits - 1 if gates and isinstance(model, GradedLif) else None
+    """The bits of the numbers that a gate lets pass, from 0 on; None if ``model`` is no such gate."""
+    if not isinstance(model, GradedLif) or not passes_whole_numbers(model):
+        return None
+    return model.message_bits - 1 if np.array_equal(model.threshold, model.offset) else None
 
 
 class NotBinaryError(Exception):
@@ -65,11 +95,11 @@ def rescaled(ops: Operations, value: Value, factor: float, name: str) -> Value:
     return Value(tuple(frames), value.axes)
 
 
-def check_relayed_inputs(network: Network) -> None:
+def check_relayed_inputs(network: Network | HostedNetwork) -> None:
     """Refuse (RV364) relays that the input reaches without neurons in between, where it is not spikes."""
     real = {port.name for port in network.inputs if port.coding != "spikes"}
     for node in network.populations:
-        relay = node.model is ANY or node.model is BOTH or gate_width(node.model) is not None
+        relay = node.model is ANY or node.model is BOTH or passes_whole_numbers(node.model)
         if relay and real & _senders(network, node.name):
             raise error(
                 "RV364",
@@ -80,12 +110,12 @@ def check_relayed_inputs(network: Network) -> None:
             )
 
 
-def _senders(network: Network, name: str) -> set[str]:
-    """Inputs and populations that lead to ``name`` through linear layers alone."""
+def _senders(network: Network | HostedNetwork, name: str) -> set[str]:
+    """Inputs, populations and host functions that lead to ``name`` through linear layers alone."""
     found: set[str] = set()
     for edge in network.into[name]:
         source = network.by_name[edge.source]
-        found |= {source.name} if isinstance(source, Input | Neurons) else _senders(network, source.name)
+        found |= {source.name} if isinstance(source, Input | Neurons | HostFunction) else _senders(network, source.name)
     return found
 
 
@@ -99,6 +129,8 @@ def counted(ops: Operations, value: Value) -> tuple[Value, float, int]:
 
 def _counts(ops: Operations, expr: Expr) -> tuple[Expr, float, int]:
     """``expr`` without its positive factor, the factor, and the largest value without it."""
+    if isinstance(expr, Leaf) and expr.output == "spikes" and expr.source in ops.counts:
+        return expr, 1.0, ops.counts[expr.source]
     if isinstance(expr, Apply) and isinstance(expr.op, Neurons):
         width = gate_width(expr.op.model)
         if width is not None:
@@ -123,6 +155,43 @@ def _counts(ops: Operations, expr: Expr) -> tuple[Expr, float, int]:
     return plain, factor, 1
 
 
+def signed(ops: Operations, value: Value) -> tuple[dict[int, Value], float]:
+    """``value`` as trains of zeros and ones under the signs that they count with, times a positive factor.
+
+    ``value`` has one frame; ``NotBinaryError`` where it is no difference of two trains of spikes of one height.
+    """
+    terms: list[tuple[float, Expr]] = []
+    for factor, expr in _terms(value.frames[0]):
+        plain, own = _spikes(ops, expr)
+        terms.append((factor * own, plain))
+    heights = {abs(factor) for factor, _ in terms}
+    if len(heights) != 1:
+        raise NotBinaryError("a sum of spikes of different heights" if terms else "a constant")
+    found: dict[int, Value] = {}
+    for sign in (1, -1):
+        own_terms = tuple(expr for factor, expr in terms if factor * sign > 0)
+        if len(own_terms) > 1 and not _side_by_side(Sum(own_terms, value.shape)):
+            raise NotBinaryError("a sum of spikes")
+        if own_terms:
+            found[sign] = Value((add(own_terms),), value.axes)
+    return found, heights.pop()
+
+
+def _terms(expr: Expr) -> list[tuple[float, Expr]]:
+    """The terms of a sum with their factors, also where it stands under other shapes, permutations and factors."""
+    if isinstance(expr, Fixed) and expr.zero:
+        return []
+    if isinstance(expr, Sum):
+        return [pair for term in expr.terms for pair in _terms(term)]
+    if isinstance(expr, Apply) and (isinstance(expr.op, Reshape) or _picks(expr.op)):
+        return [(factor, Apply(expr.op, inner)) for factor, inner in _terms(expr.arg)]
+    if isinstance(expr, Apply) and isinstance(expr.op, Scale):
+        own = expr.op.factor
+        if own.size == 1 and own.item() != 0.0 and not np.any(expr.op.shift):
+            return [(own.item() * factor, inner) for factor, inner in _terms(expr.arg)]
+    return [(1.0, expr)]
+
+
 def _uniform(op: Scale | Reshape | Sparse) -> float | None:
     """The one positive factor of ``op``; None if it has several, or adds something."""
     if isinstance(op, Reshape):
@@ -135,7 +204,9 @@ def _uniform(op: Scale | Reshape | Sparse) -> float | None:
 
 def _spikes(ops: Operations, expr: Expr) -> tuple[Expr, float]:
     """``expr`` without its positive factor, and the factor."""
-    if isinstance(expr, Leaf) and (expr.output == "input" or (expr.output == "spikes" and expr.source in ops.binary)):
+    if isinstance(expr, Leaf) and expr.output == "input" and not ops.real:
+        return expr, 1.0
+    if isinstance(expr, Leaf) and expr.output == "spikes" and expr.source in ops.binary:
         return expr, 1.0
     if isinstance(expr, Leaf):
         raise NotBinaryError(f"the {expr.output} of {expr.source}" + ", several a step" * (expr.output == "spikes"))

@@ -1,8 +1,10 @@
 """One recorded function call, as its handler sees it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+import torch
 
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.linear import Linear
@@ -17,10 +19,14 @@ Result = Meaning | tuple[Meaning, ...]
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One function call: the cache of operations, where it stands, and the shape it gave."""
+    """One function call: the cache of operations, where it stands, and the shape it gave.
+
+    ``given``: copies of the tensors that its arguments were, by the identity of what they mean.
+    """
 
     ops: Operations
     event: Event
+    given: Mapping[int, torch.Tensor] = field(default_factory=dict)
 
     @property
     def site(self) -> Site:

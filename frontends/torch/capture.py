@@ -7,7 +7,7 @@ everything else, and the identity of the tensors gives the data flow.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from ranvier.frontends.torch.isolate import private_copy, undisturbed
 
-Kind = Literal["neuron", "layer", "function"]
+Kind = Literal["neuron", "layer", "product", "function"]
 OUTSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
@@ -40,7 +40,8 @@ class Site:
 class Event:
     """One call: ``name`` is the module's path or the function's name; tensors are kept alive in it.
 
-    ``seen`` holds copies of what later code may overwrite: a neuron's arguments and results, a function's results.
+    ``seen`` holds copies of what later code may overwrite: arguments and results of a neuron or a product over time, a
+    function's results; ``given`` those of a function's arguments, where they were asked for.
     """
 
     kind: Kind
@@ -50,6 +51,19 @@ class Event:
     kwargs: Mapping[str, Any]
     out: Any
     seen: tuple[torch.Tensor, ...] = ()
+    given: tuple[torch.Tensor, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """What a recording does with functions by their short names: ``kept`` are those whose arguments are copied.
+
+    ``parted`` gives the functions that run in their place, whose own calls are recorded; they return None for arguments
+    that they do not take.
+    """
+
+    kept: frozenset[str] = frozenset()
+    parted: Mapping[str, Callable[..., torch.Tensor | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +94,25 @@ def tensors(value: object) -> Iterator[torch.Tensor]:
             yield from tensors(item)
 
 
-def record(module: nn.Module, inputs: Sequence[torch.Tensor], kind: Callable[[nn.Module], Kind]) -> Trace:
+def short_name(name: str) -> str:
+    """``torch.Tensor.add_`` and ``torch.Tensor.__add__`` are ``add``; a property is its own name."""
+    parts = name.split(".")
+    return (parts[-2] if parts[-1] == "__get__" else parts[-1]).strip("_")
+
+
+def record(
+    module: nn.Module,
+    inputs: Sequence[torch.Tensor],
+    kind: Callable[[nn.Module], Kind],
+    watched: Watched = Watched(),
+) -> Trace:
     """Call a private copy of ``module`` on each of ``inputs`` in turn, states kept in between.
 
-    ``kind`` tells leaves (neurons, layers), whose inside stays invisible, from what is looked into.
+    ``kind`` tells leaves (neurons, layers, products over time), whose inside stays invisible, from what is looked into.
     """
     twin = private_copy(module)
     modules = dict(nn.Module.named_modules(twin))
-    recorder = _Recorder()
+    recorder = _Recorder(watched)
     handles = [h for name, part in modules.items() for h in recorder.watch(part, name, kind(part))]
     held = [value for part in modules.values() for value in tensors(dict(vars(part)))]
     held += [*nn.Module.parameters(twin), *nn.Module.buffers(twin)]
@@ -101,8 +126,9 @@ def record(module: nn.Module, inputs: Sequence[torch.Tensor], kind: Callable[[nn
 
 
 class _Recorder(TorchFunctionMode):
-    def __init__(self) -> None:
+    def __init__(self, watched: Watched) -> None:
         super().__init__()
+        self.watched = watched
         self.events: list[Event] = []
         self.called: list[str] = []
         self.scope: list[str] = []
@@ -127,7 +153,8 @@ class _Recorder(TorchFunctionMode):
             self.depth -= 1
             if self.depth == 0:
                 site = _site(sys._getframe(1), self.scope[-1] if self.scope else "")
-                seen = tuple(t.clone() for t in (*tensors(args), *tensors(out))) if kind == "neuron" else ()
+                stateful = kind in ("neuron", "product")
+                seen = tuple(t.clone() for t in tensors((args, dict(kwargs), out))) if stateful else ()
                 self.events.append(Event(kind, name, site, args, dict(kwargs), out, seen))
 
         return [
@@ -140,17 +167,29 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if self.depth:
             return func(*args, **kwargs)
+        name = resolve_name(func) or getattr(func, "__name__", str(func))
+        parted = self._in_parts(short_name(name), args, kwargs)
+        if parted is not None:
+            return parted
+        kept = short_name(name) in self.watched.kept
+        given = tuple(t.clone() for t in tensors((args, kwargs))) if kept else ()
         self.depth = 1
         try:
             out = func(*args, **kwargs)
         finally:
             self.depth = 0
-        name = resolve_name(func) or getattr(func, "__name__", str(func))
         if not name.endswith("__set__"):
             site = _site(sys._getframe(1), self.scope[-1] if self.scope else "")
             seen = tuple(t.clone() for t in tensors(out))
-            self.events.append(Event("function", name, site, args, kwargs, out, seen))
+            self.events.append(Event("function", name, site, args, kwargs, out, seen, given))
         return out
+
+    def _in_parts(self, name: str, args: Any, kwargs: Any) -> torch.Tensor | None:
+        """What the functions give that run in place of ``name``, recorded; None where there are none."""
+        if name not in self.watched.parted:
+            return None
+        with self:
+            return self.watched.parted[name](*args, **kwargs)
 
 
 def _site(frame: FrameType | None, scope: str) -> Site:

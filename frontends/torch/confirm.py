@@ -17,11 +17,13 @@ from torch.nn import functional
 
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.arrays import Shape, size
+from ranvier.compiler.ir.hosted import HostedNetwork, HostFunction
 from ranvier.compiler.ir.interpret import step as run_step
 from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Reshape, Scale, Sparse
+from ranvier.compiler.ir.matrix import linear_matrix
 from ranvier.compiler.ir.models import Realised, realised
 from ranvier.compiler.ir.network import Input, Network, Neurons
-from ranvier.compiler.ir.neurons import AdaptiveLif, GradedLif, Lif, RegisterLif
+from ranvier.compiler.ir.neurons import AdaptiveLif, GradedLif, Lif, Quantizer, RegisterLif
 from ranvier.frontends.torch.adapters import Adapter, Described
 from ranvier.frontends.torch.capture import tensors
 from ranvier.frontends.torch.isolate import forget, undisturbed
@@ -35,13 +37,18 @@ UNIT = 64
 PROBE_STEPS = 48
 PROBE_SEED = 7
 Array = NDArray[np.float64]
+Floating = Lif | AdaptiveLif | GradedLif | Quantizer
+"""Models whose parameters are real numbers."""
 
 
 @dataclass(eq=False)
 class Replay:
-    """The network's linear part on recorded frames and spikes: (batch, size) float64 per node and step."""
+    """The network's linear part on recorded frames, spikes and values: (batch, size) float64 per node and step.
 
-    network: Network
+    What is constant, an input or what depends on it alone, has one frame for all steps.
+    """
+
+    network: Network | HostedNetwork
     frames: Sequence[Array]
     spikes: Mapping[str, Sequence[Array]]
     known: dict[tuple[str, int], Array] = field(default_factory=dict)
@@ -63,23 +70,29 @@ class Replay:
         if isinstance(node, Input):
             return self.frames[min(step, len(self.frames) - 1)]
         if source in self.spikes:
-            return np.nan_to_num(self.spikes[source][step])
+            shown = self.spikes[source]
+            return np.nan_to_num(shown[min(step, len(shown) - 1)])
         if (source, step) not in self.known:
+            assert not isinstance(node, HostFunction), "its values were recorded"
             arriving = self.into(source, step)
             self.known[source, step] = _relayed(node, arriving) if isinstance(node, Neurons) else apply(node, arriving)
         return self.known[source, step]
 
 
 def confirm_network(
-    network: Network,
+    network: Network | HostedNetwork,
     frames: Sequence[torch.Tensor],
     populations: Mapping[str, Population],
     inner: Mapping[str, tuple[str, ...]],
+    values: Mapping[str, Sequence[Array]],
 ) -> Replay:
-    """Every weighted input and every spike of the recording, computed again; ``frames`` (batch, ...) per step."""
+    """Every weighted input and every spike of the recording, computed again; ``frames`` (batch, ...) per step.
+
+    ``values`` are what functions for the host have shown.
+    """
     called = {name: p for name, p in populations.items() if p.events}
     spikes = {name: sent(p.described, [_unit(p, i) for i in range(len(p.events))]) for name, p in called.items()}
-    replay = Replay(network, [_rows(f) for f in frames], spikes)
+    replay = Replay(network, [_rows(f) for f in frames], spikes | dict(values))
     for neurons in network.populations:
         if neurons.name not in called:
             continue
@@ -88,7 +101,7 @@ def confirm_network(
         for step, event in enumerate(population.events):
             mine = replay.into(neurons.name, step, inner[neurons.name])
             seen = _entering(population.described, event.seen[0]) if event.kind == "neuron" else mine
-            _same_input(neurons.name, step, mine, seen)
+            same_input(neurons.name, step, mine, seen)
             recurrent = replay.into(neurons.name, step) - mine
             currents.append(seen + recurrent)
         if not agrees(population.described, currents, spikes[neurons.name]):
@@ -102,7 +115,8 @@ def _relayed(node: Neurons, arriving: Array) -> Array:
     return run_step(form.program, _begin(form, arriving.shape), form.params, arriving).spikes.astype(np.float64)
 
 
-def _same_input(name: str, step: int, mine: Array, seen: Array) -> None:
+def same_input(name: str, step: int, mine: Array, seen: Array) -> None:
+    """Raise RV225 unless ``mine`` is what was ``seen``, up to the rounding of float32."""
     worst = float(np.max(np.abs(mine - seen), initial=0.0))
     if worst > TOLERANCE * max(1.0, float(np.max(np.abs(seen), initial=0.0))):
         raise error(
@@ -163,6 +177,8 @@ def _drives(described: Described, shape: Shape) -> Array:
         rates = np.repeat([0.1, 0.9, 0.0, 0.5], PROBE_STEPS // 4)
         return (random.random((PROBE_STEPS, 1, size(shape))) < rates[:, None, None]).astype(np.float64)
     weight = 1.0 if described.silent else float(np.max(np.abs(model.threshold))) or 1.0
+    if isinstance(model, Quantizer):
+        weight *= 2.0 ** (model.message_bits - 1)
     if isinstance(model, RegisterLif):
         unit = UNIT / described.scale
         drives = [_drive(random, step, size(shape)) * weight / described.scale for step in range(PROBE_STEPS)]
@@ -218,7 +234,7 @@ def _begin(form: Realised, shape: Shape) -> Any:
     return {name: np.broadcast_to(np.asarray(value, np.float64), shape) for name, value in form.initial.items()}
 
 
-def agree(model: Lif | AdaptiveLif | GradedLif, currents: Sequence[Array], spikes: Sequence[Array]) -> bool:
+def agree(model: Floating, currents: Sequence[Array], spikes: Sequence[Array]) -> bool:
     """Whether ``model`` driven by ``currents`` fires as ``spikes`` says, up to rounding: at the firing level, of sizes.
 
     A neuron is followed up to its first difference: after a benign one its reset differs as well.
@@ -229,7 +245,8 @@ def agree(model: Lif | AdaptiveLif | GradedLif, currents: Sequence[Array], spike
     for current, fired in zip(currents, spikes, strict=True):
         result = run_step(form.program, states, form.params, current)
         near = _near(model, states, result.membrane)
-        slack = TOLERANCE * np.maximum(1.0, np.abs(fired)) if isinstance(model, GradedLif) else 0.0
+        slack = TOLERANCE * np.maximum(1.0, np.abs(fired)) if isinstance(model, GradedLif | Quantizer) else 0.0
+        slack = np.minimum(slack, model.step / 2) if isinstance(model, Quantizer) else slack
         differs = (np.abs(result.spikes - fired) > slack) & followed
         if np.any(differs & ~near):
             return False
@@ -238,7 +255,7 @@ def agree(model: Lif | AdaptiveLif | GradedLif, currents: Sequence[Array], spike
     return True
 
 
-def _near(model: Lif | AdaptiveLif | GradedLif, before: Any, membrane: Array) -> NDArray[np.bool_]:
+def _near(model: Floating, before: Any, membrane: Array) -> NDArray[np.bool_]:
     """Where a firing level is within rounding of ``membrane``; ``before`` are the states before the step."""
     within = TOLERANCE * np.maximum(np.maximum(1.0, np.abs(model.threshold)), np.abs(membrane))
     if isinstance(model, AdaptiveLif):
@@ -247,6 +264,9 @@ def _near(model: Lif | AdaptiveLif | GradedLif, before: Any, membrane: Array) ->
         return np.asarray(np.abs(membrane - times * level) < within)
     if isinstance(model, GradedLif):
         return np.asarray(np.abs(membrane - model.threshold) < within)
+    if isinstance(model, Quantizer):
+        ties = np.floor(np.abs(membrane) / model.step) + 0.5
+        return np.asarray(np.abs(np.abs(membrane) - ties * model.step) < np.minimum(within, model.step / 4))
     levels = np.maximum(np.round(membrane / model.threshold), 1) if model.max_spikes != 1 else 1.0
     near = np.abs(membrane - levels * model.threshold) < within
     if model.late_guard:
@@ -264,10 +284,7 @@ def apply(op: Linear, x: Array) -> Array:
     if isinstance(op, Dense):
         return x @ op.weight.T + (0.0 if op.bias is None else op.bias)
     if isinstance(op, Sparse):
-        rows = np.repeat(np.arange(size(op.out_shape)), np.diff(op.indptr))
-        out = np.zeros((x.shape[0], size(op.out_shape)))
-        np.add.at(out.T, rows, (x[:, op.indices] * op.data).T)
-        return out
+        return np.ascontiguousarray((linear_matrix(op) @ x.T).T)
     return _transposed(op, x) if isinstance(op, ConvTranspose) else _windows(op, x)
 
 
@@ -319,7 +336,7 @@ def _shown(described: Described, result: torch.Tensor) -> Array:
     rows = _rows(result)
     if described.silent:
         return rows
-    if isinstance(described.model, GradedLif):
+    if isinstance(described.model, GradedLif | Quantizer):
         return rows / described.amplitude
     if getattr(described.model, "max_spikes", 1) == 1:
         return np.not_equal(rows, 0.0).astype(np.float64)

@@ -13,13 +13,27 @@ import torch
 from numpy.typing import NDArray
 
 from ranvier.compiler.diagnostics import error
+from ranvier.compiler.ir.hosted import HostedNetwork
 from ranvier.compiler.ir.network import Network, Neurons
 from ranvier.compiler.ir.neurons import Lif
 from ranvier.frontends.torch.adapters import Described
 from ranvier.frontends.torch.capture import tensors
 from ranvier.frontends.torch.confirm import Replay, apply
 from ranvier.frontends.torch.populations import Folded, Population, alike
-from ranvier.frontends.torch.values import Apply, Expr, Fixed, Gated, Leaf, Reduced, Sum, Value, bare, leaves, present
+from ranvier.frontends.torch.values import (
+    SENT,
+    Apply,
+    Expr,
+    Fixed,
+    Leaf,
+    Reduced,
+    Sum,
+    Value,
+    bare,
+    leaves,
+    present,
+    unfinished,
+)
 
 Array = NDArray[np.float64]
 CLOSE = 1e-4
@@ -56,20 +70,11 @@ def _steady(frames: Sequence[Expr], steps: int) -> bool:
     """Whether the frames are one layer in all steps, or in the last one, of what has been sent until then."""
     last = frames[-1]
     parts = leaves(last)
-    within = all(p.output in ("input", "spikes") and (p.step is None or 0 < p.step < steps) for p in parts)
+    within = all(p.output in SENT and (p.step is None or 0 < p.step < steps) for p in parts)
     newest = max((p.step for p in parts if p.step is not None), default=-1) == steps - 1
-    if not within or not newest or len(frames) not in (1, steps) or _summed_inside(last):
+    if not within or not newest or len(frames) not in (1, steps) or unfinished(last):
         return False
     return all(alike(frame, last, len(frames) - 1 - i) for i, frame in enumerate(frames[:-1]))
-
-
-def _summed_inside(expr: Expr) -> bool:
-    """Whether sums over time, or gates, are below ``expr``."""
-    if isinstance(expr, (Reduced, Gated)):
-        return True
-    if isinstance(expr, Apply):
-        return _summed_inside(expr.arg)
-    return isinstance(expr, Sum) and any(_summed_inside(term) for term in expr.terms)
 
 
 def _sequences(folded: Folded) -> Iterator[Sequence[Expr]]:
@@ -123,12 +128,13 @@ def _expression(expr: Expr, frames: Mapping[int, Expr]) -> Expr:
     return expr
 
 
-def confirm_decoder(network: Network, replay: Replay, folded: Folded, outputs: Sequence[Any]) -> None:
+def confirm_decoder(network: Network | HostedNetwork, replay: Replay, folded: Folded, outputs: Sequence[Any]) -> None:
     """What the module has returned, computed again from the network's membranes where a layer is read out.
 
     ``outputs`` are what the recorded calls of the module returned. Raises ``RanvierError`` RV225.
     """
-    if folded.populations[network.readout.node].events:
+    read = folded.populations.get(network.readout.node)
+    if read is None or read.events:
         return
     for meanings, recorded in zip(folded.outputs, outputs, strict=True):
         for value, tensor in zip(_values(meanings), tensors(recorded), strict=True):

@@ -13,17 +13,20 @@ from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import FloatArray, Shape, size
 from ranvier.compiler.ir.compose import selection
 from ranvier.compiler.ir.network import Note
-from ranvier.frontends.torch import layers, layout, leaves, pooling
+from ranvier.frontends.torch import hosting, layers, layout, leaves, pooling
 from ranvier.frontends.torch.adapters import Adapter
 from ranvier.frontends.torch.binary import binary, rescaled
 from ranvier.frontends.torch.calls import Call
-from ranvier.frontends.torch.capture import Event, Trace, tensors
+from ranvier.frontends.torch.capture import Event, Trace, short_name, tensors
 from ranvier.frontends.torch.functions import HANDLERS
 from ranvier.frontends.torch.gates import masked_fill
 from ranvier.frontends.torch.handwritten import COMPARISONS, HandWritten, refuse_gates, unused_thresholds
+from ranvier.frontends.torch.incremental import Incremental
+from ranvier.frontends.torch.islands import Island, Islands
 from ranvier.frontends.torch.leaves import adapter
+from ranvier.frontends.torch.modules import IncrementalMatMul
 from ranvier.frontends.torch.operations import Operations, chain
-from ranvier.frontends.torch.populations import INPUT, Folded, Population, check_steady, count_steps
+from ranvier.frontends.torch.populations import INPUT, Folded, Population, check_islands, check_steady, count_steps
 from ranvier.frontends.torch.problems import mixes, not_linear
 from ranvier.frontends.torch.sequences import axes_of, features_of, sequence_frames, split, steps_of_call
 from ranvier.frontends.torch.values import Apply, Expr, Fixed, Leaf, Meaning, Opaque, Output, Value, add
@@ -33,9 +36,13 @@ READS = frozenset({"item", "tolist", "numpy", "bool", "float", "int"})
 FIRST_ARGUMENTS = ("input", "tensors", "self", "other")
 
 
-def fold(trace: Trace, inputs: Sequence[Value], batch: int) -> Folded:
-    """Interpret ``trace``, whose inputs mean ``inputs``; raises where the run is not the same in every step."""
-    reader = _Reader(trace, Operations(batch))
+def fold(trace: Trace, inputs: Sequence[Value], batch: int, host: bool = False, real: bool = False) -> Folded:
+    """Interpret ``trace``, whose inputs mean ``inputs``; raises where the run is not the same in every step.
+
+    ``host``: functions that no synapse computes become islands for it. ``real``: the input is real numbers.
+    """
+    found = Islands(frozenset(trace.modules)) if host else None
+    reader = _Reader(trace, Operations(batch, islands=found, real=real))
     for tensor, meaning in zip(trace.inputs, inputs, strict=True):
         reader.meanings[id(tensor)] = meaning
     for event in trace.events:
@@ -43,9 +50,20 @@ def fold(trace: Trace, inputs: Sequence[Value], batch: int) -> Folded:
     outputs = tuple(reader.mapped(out) for out in trace.outputs)
     reader.add_hand_written(outputs)
     steps = count_steps(reader.populations)
+    islands = _islands(reader, outputs, steps)
     for population in reader.populations.values():
         check_steady(population, steps)
-    return Folded(reader.populations, outputs, steps, tuple(reader.notes.values()))
+    return Folded(reader.populations, outputs, steps, tuple(reader.notes.values()), islands)
+
+
+def _islands(reader: "_Reader", outputs: tuple[Any, ...], steps: int) -> Mapping[str, Island]:
+    """The islands that anything depends on; those that neurons depend on are proven to be the same in every step."""
+    if reader.ops.islands is None:
+        return {}
+    received = [expr for population in reader.populations.values() for expr in population.inputs]
+    check_islands(reader.ops.islands.needed(received), steps)
+    shown = [frame for value in _meanings(outputs) if isinstance(value, Value) for frame in value.frames]
+    return reader.ops.islands.needed([*received, *shown])
 
 
 class _Reader:
@@ -58,11 +76,14 @@ class _Reader:
         self.notes: dict[str, Note] = {}
         self.makers: dict[int, Event] = {}
         self.hand_written = HandWritten(ops, self.meanings, self.makers)
+        self.incremental = Incremental(ops, self.populations, self.notes)
 
     def read(self, event: Event) -> None:
         """Give meanings to the results of ``event``."""
         if event.kind == "neuron":
             results = self._neuron(event)
+        elif event.kind == "product":
+            results = (self._guarded(lambda: self._product(event)),)
         elif event.kind == "layer":
             results = (self._guarded(lambda: self._layer(event)),)
         else:
@@ -144,14 +165,23 @@ class _Reader:
         frames = tuple(chain(made, frame) for frame in value.frames)
         return rescaled(self.ops, Value(frames, lead + "F" * len(frames[0].shape) + behind), factor, name)
 
+    def _product(self, event: Event) -> Meaning:
+        """A product of two spike trains over time."""
+        module = self.trace.modules[event.name]
+        assert isinstance(module, IncrementalMatMul)
+        operands = [self._meaning(tensor) for tensor in tensors((event.args, dict(event.kwargs)))]
+        opaque = next((meaning for meaning in operands if isinstance(meaning, Opaque)), None)
+        return opaque or self.incremental.read(event, module, operands)
+
     def _function(self, event: Event) -> tuple[Meaning, ...]:
         name = short_name(event.name)
         args = [self.mapped(a) for a in event.args]
         kwargs = {k: self.mapped(v) for k, v in event.kwargs.items()}
+        found = _meanings((args, kwargs))
         args += [kwargs.pop(k) for k in FIRST_ARGUMENTS if k in kwargs]
         if "axis" in kwargs:
             kwargs["dim"] = kwargs.pop("axis")
-        found = list(_meanings((args, kwargs)))
+        given = dict(zip(map(id, found), event.given, strict=False))
         signals = [m for m in found if isinstance(m, Value)]
         if name == "setitem" and isinstance(args[1], Value):
             whole = next(tensors(event.args))
@@ -171,7 +201,7 @@ class _Reader:
             return tuple(opaque for _ in tensors(event.out))
         if not signals:
             return event.seen
-        call = Call(self.ops, event)
+        call = Call(self.ops, event, given)
         if name in COMPARISONS and not shows:
             return (self._guarded(lambda: self.hand_written.compare(call, name, args)),)
         result = self._guarded(lambda: _handled(call, name, args, kwargs))
@@ -245,16 +275,11 @@ class _Reader:
                 _check_state(event, population, state, self._meaning(tensor))
 
 
-def short_name(name: str) -> str:
-    """``torch.Tensor.add_`` and ``torch.Tensor.__add__`` are ``add``; a property is its own name."""
-    parts = name.split(".")
-    return (parts[-2] if parts[-1] == "__get__" else parts[-1]).strip("_")
-
-
 def _handled(call: Call, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    handler = HANDLERS.get(name)
-    if handler is None:
-        raise not_linear(call.site, name)
+    hosted = hosting.HANDLERS.get(name) if call.ops.islands is not None else None
+    handler = hosted or HANDLERS.get(name)
+    if handler is None or (hosted and not (args and isinstance(args[0], Value))):
+        raise not_linear(call.site, name, hosting.helps(call, _meanings((args, kwargs))))
     try:
         inspect.signature(handler).bind(call, *args, **kwargs)
     except TypeError:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ranvier.compiler.ir.arrays import Shape
-from ranvier.frontends.torch import arithmetic, gates, layers, pooling, products, shaping
+from ranvier.frontends.torch import arithmetic, einsum, gates, hosting, layers, pooling, shaping
 from ranvier.frontends.torch.binary import rescaled
 from ranvier.frontends.torch.calls import Call, Result
 from ranvier.frontends.torch.problems import not_linear
@@ -19,11 +19,11 @@ from ranvier.frontends.torch.values import Meaning, Value
 
 
 def matmul(call: Call, x: Meaning, y: Meaning) -> Result:
-    """``x @ W`` with a constant matrix, or of two spike trains."""
+    """``x @ W`` with a constant matrix, or of two signals."""
     if isinstance(x, Value) and isinstance(y, torch.Tensor) and y.ndim == 2:
         return linear(call, x, y.T)
     if isinstance(x, Value) and isinstance(y, Value):
-        return products.matrix(call, x, y)
+        return hosting.matrix(call, x, y)
     raise not_linear(call.site, "this matrix product")
 
 
@@ -76,9 +76,9 @@ def constant(call: Call, *_args: Any, **_kwargs: Any) -> Result:
     return made[0] if len(made) == 1 else made
 
 
-def activation(call: Call, *_args: Any, **_kwargs: Any) -> Result:
+def activation(call: Call, *args: Any, **_kwargs: Any) -> Result:
     """A non-linearity without spikes."""
-    raise layers.activation(str(call.site), call.event.name)
+    raise layers.activation(str(call.site), call.event.name, hosting.helps(call, args))
 
 
 def transpose_convolve(
@@ -154,7 +154,8 @@ HANDLERS: Mapping[str, Callable[..., Result]] = {
     **_named(arithmetic.times, "mul rmul imul multiply"),
     **_named(arithmetic.divide, "div truediv itruediv divide true_divide"),
     **_named(arithmetic.negative, "neg negative"),
-    **_named(matmul, "matmul mm"),
+    **_named(matmul, "matmul mm bmm"),
+    **_named(einsum.einsum, "einsum"),
     **_named(linear, "linear"),
     **_named(convolve, "conv1d conv2d"),
     **_named(average_pool, "avg_pool1d avg_pool2d"),

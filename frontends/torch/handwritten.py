@@ -67,11 +67,14 @@ class HandWritten:
     def populations(self, shown: Iterable[Expr]) -> dict[str, Population]:
         """The neurons that ``shown`` or each other need, understood; raises where one is not."""
         todo, needed = list(shown), dict[str, None]()
+        inside = {name: cycle.levels for name, cycle in self.cycles.items()}
+        if self.ops.islands is not None:
+            inside |= {name: island.inputs for name, island in self.ops.islands.by_name.items()}
         while todo:
-            for name in {leaf.source for leaf in leaves(todo.pop())} & set(self.cycles):
+            for name in {leaf.source for leaf in leaves(todo.pop())} & set(inside):
                 if name not in needed:
                     needed[name] = None
-                    todo += self.cycles[name].levels
+                    todo += inside[name]
         return {name: matched(self.ops, cycle) for name, cycle in self.cycles.items() if name in needed}
 
     def _again(self, call: Call, found: tuple[Leaf, FloatArray, FloatArray], level: FloatArray, kind: Any) -> Leaf:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from ranvier.frontends.torch.modules import IncrementalMatMul
 from ranvier.frontends.torch.register import reset_registered
 
 STATES = {
@@ -82,8 +83,10 @@ def _settle(part: nn.Module) -> None:
 
 
 def forget(module: nn.Module) -> None:
-    """Set the hidden states of one neuron module to what they are after construction."""
+    """Set the hidden states of one neuron module, or product over time, to what they are after construction."""
     reset_registered(module)
+    if isinstance(module, IncrementalMatMul):
+        module.reset()
     live: Any = module
     roots = {base.__module__.partition(".")[0] for base in type(module).__mro__}
     if "spikingjelly" in roots and isinstance(getattr(module, "_memories_rv", None), dict):

@@ -11,7 +11,7 @@ from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import FloatArray, Shape, size
 from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Pool, Scale, Sparse
 from ranvier.frontends.torch import pooling
-from ranvier.frontends.torch.problems import unsupported_option
+from ranvier.frontends.torch.problems import HOST, unsupported_option
 
 Ops = tuple[Linear, ...]
 ALIASES = frozenset(
@@ -213,6 +213,14 @@ LAYERS: Mapping[str, Callable[[nn.Module, str, Shape], Ops]] = {
     "torch.nn.modules.batchnorm.BatchNorm1d": _normalise,
     "torch.nn.modules.batchnorm.BatchNorm2d": _normalise,
 }
+HOSTED = frozenset(
+    {
+        *(f"torch.nn.modules.activation.{name}" for name in ("Softmax", "SiLU", "GELU", "Sigmoid", "Tanh", "ReLU")),
+        "torch.nn.modules.normalization.LayerNorm",
+        "torch.nn.modules.normalization.RMSNorm",
+    }
+)
+"""Layers that the host can compute."""
 RESHAPES = frozenset({"torch.nn.modules.flatten.Flatten", "torch.nn.modules.flatten.Unflatten"})
 
 
@@ -230,25 +238,26 @@ def refusal(module: nn.Module, name: str, path: str) -> RanvierError | None:
     if "MaxPool" in kind:
         return pooling.refused(name, f"the windows of {kind}")
     if type(module).__module__ == "torch.nn.modules.activation" and kind != "MultiheadAttention":
-        return activation(name, kind)
+        return activation(name, kind, path in HOSTED)
     return error(
         "RV183",
         name,
         f"{kind} has no counterpart in a network of spikes and weighted sums.",
         "Supported are Linear, Conv1d, Conv2d, their transposes, average pooling, max pooling of spikes, BatchNorm1d, "
         "BatchNorm2d, Flatten, Dropout, Identity, and the neurons of snnTorch, SpikingJelly, Norse, Sinabs, Rockpool "
-        "and SLAYER that docs/support.md lists; replace the layer and train again.",
+        "and SLAYER that docs/support.md lists; replace the layer and train again."
+        f"{HOST * (path in HOSTED)}",
     )
 
 
-def activation(place: str, kind: str) -> RanvierError:
-    """An activation function is not a spiking neuron."""
+def activation(place: str, kind: str, host: bool = False) -> RanvierError:
+    """An activation function is not a spiking neuron; ``host``: the host can compute it."""
     return error(
         "RV181",
         place,
         f"{kind} is an activation function of a conventional network, not a spiking neuron.",
         "Remove it (the neurons are the non-linearity), or replace it by a spiking neuron such as snntorch.Leaky and "
-        "train again.",
+        f"train again.{HOST * host}",
     )
 
 

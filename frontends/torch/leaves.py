@@ -7,11 +7,12 @@ from torch import nn
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.linear import Linear
-from ranvier.frontends.torch import layers, norse, rockpool, sinabs, slayer, snntorch, spikingjelly
+from ranvier.frontends.torch import layers, norse, own, rockpool, sinabs, slayer, snntorch, spikingjelly
 from ranvier.frontends.torch.adapters import Adapter
 from ranvier.frontends.torch.capture import Kind, Trace
 from ranvier.frontends.torch.isolate import class_path
 from ranvier.frontends.torch.layers import is_layer, refusal
+from ranvier.frontends.torch.modules import IncrementalMatMul
 from ranvier.frontends.torch.register import registered
 
 NEURONS: Mapping[str, Adapter] = {
@@ -21,6 +22,7 @@ NEURONS: Mapping[str, Adapter] = {
     **rockpool.TABLE,
     **norse.TABLE,
     **slayer.TABLE,
+    **own.TABLE,
 }
 BASES = frozenset(
     {
@@ -47,12 +49,19 @@ FOREIGN = {"bindsnet": "BindsNET"}
 
 
 def kind(module: nn.Module) -> Kind:
-    """Whether a module is taken as a neuron, as a layer, or looked into."""
+    """Whether a module is taken as a neuron, as a layer, as a product over time, or looked into."""
+    if type(module) is IncrementalMatMul:
+        return "product"
     if registered(type(module)) or class_path(type(module)) in NEURONS:
         return "neuron"
     path = class_path(type(module))
     own = path in {*SAME_LAYERS, *OWN_LAYERS, *RESHAPES} or path.startswith(slayer.ROOT)
     return "layer" if own or is_layer(module) or _unknown_neuron(module) else "function"
+
+
+def kind_for_host(module: nn.Module) -> Kind:
+    """``kind``, where the layers that the host computes are looked into: their functions are what is recorded."""
+    return "function" if class_path(type(module)) in layers.HOSTED else kind(module)
 
 
 def layer_path(module: nn.Module) -> str:
@@ -75,9 +84,11 @@ def adapter(module: nn.Module) -> Adapter:
     return registered(type(module)) or NEURONS[class_path(type(module))]
 
 
-def refusals(trace: Trace) -> list[Diagnostic]:
-    """Everything that was called and cannot be part of a network, all at once."""
-    return [d for name in trace.called for d in _refusals(trace.modules[name], name or "the module")]
+def refusals(trace: Trace, host: bool = False) -> list[Diagnostic]:
+    """Everything that was called and cannot be part of a network, nor with ``host`` computed by it, all at once."""
+    called = {name: trace.modules[name] for name in trace.called}
+    asked = {n: m for n, m in called.items() if not (host and class_path(type(m)) in layers.HOSTED)}
+    return [d for name, module in asked.items() for d in _refusals(module, name or "the module")]
 
 
 def _refusals(module: nn.Module, name: str) -> Iterator[Diagnostic]:

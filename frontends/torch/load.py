@@ -1,9 +1,10 @@
 """``load_torch``: a trained torch module to a float network."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -11,24 +12,29 @@ from torch import nn
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
+from ranvier.compiler.ir.hosted import HostedNetwork
 from ranvier.compiler.ir.network import Coding, Input, Network, Note, ReadoutKind
 from ranvier.frontends.torch import slayer
-from ranvier.frontends.torch.assemble import assemble
+from ranvier.frontends.torch.assemble import Graph, assemble, network_of
 from ranvier.frontends.torch.binary import check_relayed_inputs
 from ranvier.frontends.torch.capture import Event, Trace, record
 from ranvier.frontends.torch.confirm import confirm_network, confirm_neuron
+from ranvier.frontends.torch.confirm_islands import confirm_islands
 from ranvier.frontends.torch.decoders import confirm_decoder, with_decoders
 from ranvier.frontends.torch.fold import fold
 from ranvier.frontends.torch.handwritten import comparisons
+from ranvier.frontends.torch.hosting import WATCHED
 from ranvier.frontends.torch.isolate import unwrap
-from ranvier.frontends.torch.leaves import adapter, kind, refusals
-from ranvier.frontends.torch.populations import INPUT, Folded
+from ranvier.frontends.torch.leaves import adapter, kind, kind_for_host, refusals
+from ranvier.frontends.torch.populations import INPUT, Folded, check_islands
 from ranvier.frontends.torch.readout import choose, in_time
 from ranvier.frontends.torch.sequences import steps_of_call
 from ranvier.frontends.torch.values import Leaf, Value
 
 CALLS = 5
 STEPS = 24
+Look = Callable[[nn.Module, tuple[torch.Tensor, ...]], Trace]
+"""How a run of a module is recorded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +88,7 @@ class Reading:
         return list(inputs) if self.time is None else list(inputs[0].unbind(self.time))
 
 
+@overload
 def load_torch(
     module: nn.Module,
     *,
@@ -90,7 +97,33 @@ def load_torch(
     coding: Coding | None = None,
     readout: ReadoutKind | None = None,
     name: str | None = None,
-) -> Network:
+    host: Literal[False] = False,
+) -> Network: ...
+
+
+@overload
+def load_torch(
+    module: nn.Module,
+    *,
+    sample: Any,
+    steps: int | None = None,
+    coding: Coding | None = None,
+    readout: ReadoutKind | None = None,
+    name: str | None = None,
+    host: bool,
+) -> Network | HostedNetwork: ...
+
+
+def load_torch(
+    module: nn.Module,
+    *,
+    sample: Any,
+    steps: int | None = None,
+    coding: Coding | None = None,
+    readout: ReadoutKind | None = None,
+    name: str | None = None,
+    host: bool = False,
+) -> Network | HostedNetwork:
     """The network that ``module`` computes, in its exact semantics.
 
     ``sample`` is one input as the module takes it, batch axis included (an array or tensor). The module may
@@ -104,16 +137,17 @@ def load_torch(
     1) or ``current`` (any number); without it, a sequence of zeros and ones counts as spikes. ``readout``
     overrides how the last layer is read; a layer without neurons behind it is read as the membrane of the population
     ``<layer>.membrane``, which keeps nothing and never fires. The module, its states and all random generators stay
-    untouched.
+    untouched. With ``host`` softmax, activations, norms and products of real signals become nodes of a
+    ``HostedNetwork``, which the host computes; a module without them gives a plain network.
 
-    Errors: ``RanvierError`` with diagnostics RV180 to RV225, naming layer or source line.
+    Errors: ``RanvierError`` with diagnostics RV180 to RV225 and RV730 to RV735, naming layer or source line.
     """
     module = unwrap(module)
     undrawn = [d for name, part in nn.Module.named_modules(module) for d in slayer.undrawn(part, name or "the module")]
     if undrawn:
         raise RanvierError(undrawn)
     tensor = as_sample(sample)
-    reading, trace, folded = understood(module, tensor, steps)
+    reading, trace, folded = understood(module, tensor, steps, host, coding)
     source = Input(INPUT, reading.shape(tensor), coding or _coding(reading, tensor))
     _check_coding(coding, tensor)
     _check_integers(source, folded)
@@ -122,16 +156,28 @@ def load_torch(
     graph, dropped = assemble(folded, source, chosen.node)
     dropped = tuple(name for name in dropped if folded.populations[name].events)
     notes += (*folded.notes, *_notes(reading, source, coding, dropped))
+    notes += tuple(island.note for name, island in folded.islands.items() if name in graph.nodes)
     title = name or type(module).__name__
-    network = Network(title, tuple(graph.nodes.values()), tuple(graph.edges), chosen, notes)
+    network = network_of(graph, title, chosen, notes)
     check_relayed_inputs(network)
+    _confirm(network, graph, folded, trace, reading.frames(trace.inputs))
+    return in_time(network, late)
+
+
+def _confirm(
+    network: Network | HostedNetwork, graph: Graph, folded: Folded, trace: Trace, frames: Sequence[torch.Tensor]
+) -> None:
+    """The network against the recorded run, and each of its neurons against the live module."""
     calls = {p: folded.populations[p].events[0] for p in graph.inner if folded.populations[p].events}
     modules = {p: trace.modules[event.name] for p, event in calls.items() if event.kind == "neuron"}
     for key, live in modules.items():
         confirm_neuron(live, adapter(live), folded.populations[key])
-    replay = confirm_network(network, reading.frames(trace.inputs), folded.populations, graph.inner)
+    islands = {n: island for n, island in folded.islands.items() if n in graph.nodes}
+    check_islands(islands, folded.steps)
+    values = {n: [use.shown for use in island.calls] for n, island in islands.items()}
+    replay = confirm_network(network, frames, folded.populations, graph.inner, values)
+    confirm_islands(replay, islands)
     confirm_decoder(network, replay, folded, trace.outputs)
-    return in_time(network, late)
 
 
 def as_sample(sample: Any) -> torch.Tensor:
@@ -147,15 +193,19 @@ def as_sample(sample: Any) -> torch.Tensor:
     return tensor.clone()
 
 
-def understood(module: nn.Module, sample: torch.Tensor, steps: int | None) -> tuple[Reading, Trace, Folded]:
+def understood(
+    module: nn.Module, sample: torch.Tensor, steps: int | None, host: bool = False, coding: Coding | None = None
+) -> tuple[Reading, Trace, Folded]:
     """The first reading of the sample's axes under which the run is the same in every step."""
-    first = _recorded(module, (sample,))
-    calls = _neuron_calls(first)
+    look = partial(record, kind=kind_for_host, watched=WATCHED) if host else partial(record, kind=kind)
+    first = _recorded(module, (sample,), look)
+    calls = _neuron_calls(first, host)
     problems: list[tuple[int, RanvierError]] = []
     for reading in (*_merged(first, sample), *_readings(sample, calls, steps)):
         try:
-            frames, trace = _run(module, sample, reading, first)
-            return reading, trace, fold(trace, reading.meanings(frames), reading.samples(frames))
+            frames, trace = _run(module, sample, reading, first, look)
+            real = host and (coding or _coding(reading, sample)) == "current"
+            return reading, trace, fold(trace, reading.meanings(frames), reading.samples(frames), host, real)
         except RanvierError as problem:
             problems.append((_merit(problem), problem))
     assert problems, "every sample has a reading"
@@ -186,22 +236,24 @@ def _sequences(trace: Trace) -> list[Event]:
     return [e for e in neurons if adapter(trace.modules[e.name]).sequence(trace.modules[e.name])]
 
 
-def _run(module: nn.Module, sample: torch.Tensor, reading: Reading, first: Trace) -> tuple[torch.Tensor, Trace]:
+def _run(
+    module: nn.Module, sample: torch.Tensor, reading: Reading, first: Trace, look: Look
+) -> tuple[torch.Tensor, Trace]:
     """A run with another batch size and few steps; as many as the sample has where the module insists.
 
     Where a neuron splits batch and time by numbers of its own, the sample is taken as it is.
     """
     modules = [first.modules[event.name] for event in _sequences(first)]
     if any(adapter(m).sequence(m) == "N" for m in modules):
-        return sample, _recorded(module, _calls(sample, reading))
+        return sample, _recorded(module, _calls(sample, reading), look)
     batched = _batched(sample, reading)
     short = batched if reading.time is None else batched.narrow(reading.time, 0, min(STEPS, sample.shape[reading.time]))
     for frames in (short, batched) if short.shape != batched.shape else (batched,):
         try:
-            return frames, record(module, _calls(frames, reading), kind)
+            return frames, look(module, _calls(frames, reading))
         except Exception:  # noqa: BLE001 the module has its batch size or its number of steps written in it
             continue
-    return sample, _recorded(module, _calls(sample, reading))
+    return sample, _recorded(module, _calls(sample, reading), look)
 
 
 def _calls(frames: torch.Tensor, reading: Reading) -> tuple[torch.Tensor, ...]:
@@ -209,9 +261,9 @@ def _calls(frames: torch.Tensor, reading: Reading) -> tuple[torch.Tensor, ...]:
     return tuple(frames.clone() for _ in range(CALLS)) if reading.single else (frames,)
 
 
-def _recorded(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Trace:
+def _recorded(module: nn.Module, inputs: tuple[torch.Tensor, ...], look: Look) -> Trace:
     try:
-        return record(module, inputs, kind)
+        return look(module, inputs)
     except RanvierError:
         raise
     except Exception as problem:
@@ -223,14 +275,14 @@ def _recorded(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Trace:
         ) from problem
 
 
-def _neuron_calls(trace: Trace) -> int:
+def _neuron_calls(trace: Trace, host: bool) -> int:
     """How often each neuron is called; refuses, all at once, what cannot be part of a network."""
     neurons: Counter[str] = Counter()
     for event in trace.events:
         if event.kind == "neuron":
             live = trace.modules[event.name]
             neurons[event.name] += steps_of_call(adapter(live), live, event.seen[0])
-    found = refusals(trace)
+    found = refusals(trace, host)
     steps = max(neurons.values(), default=min(comparisons(trace).values(), default=0))
     if not steps and all(d.code in ("RV181", "RV182", "RV183") for d in found):
         raise _no_neurons(trace, found)
@@ -274,7 +326,7 @@ def _readings(sample: torch.Tensor, calls: int, steps: int | None) -> Iterator[R
 
 def _merit(problem: RanvierError) -> int:
     """How telling a refusal is: problems of axes come from a wrong reading, most of the time."""
-    return {"RV206": 0, "RV205": 1, "RV204": 2, "RV185": 3, "RV184": 3}.get(problem.diagnostics[0].code, 4)
+    return {"RV206": 0, "RV205": 1, "RV204": 2, "RV730": 2, "RV185": 3, "RV184": 3}.get(problem.diagnostics[0].code, 4)
 
 
 def _batched(sample: torch.Tensor, reading: Reading) -> torch.Tensor:

@@ -10,6 +10,7 @@ from ranvier.compiler.ir.arrays import FloatArray, Shape, size
 from ranvier.compiler.ir.linear import Linear, Reshape, Scale, Sparse
 from ranvier.compiler.ir.network import Neurons
 from ranvier.frontends.torch.capture import Site
+from ranvier.frontends.torch.islands import Islands
 from ranvier.frontends.torch.values import Apply, Expr
 
 
@@ -17,12 +18,17 @@ from ranvier.frontends.torch.values import Apply, Expr
 class Operations:
     """A cache of operations by what they do and where.
 
-    ``batch`` is the batch size of the run; ``binary`` names the populations that send only zeros and ones.
+    ``batch`` is the batch size of the run; ``binary`` names the populations that send only zeros and ones, ``counts``
+    those that send whole numbers from 0 to the one that it gives. ``islands``: functions for the host; None where it is
+    not to be used. ``real``: whether the input is known to be real numbers.
     """
 
     batch: int
     made: dict[Hashable, tuple[Linear | Neurons, ...]] = field(default_factory=dict)
     binary: set[str] = field(default_factory=set)
+    counts: dict[str, int] = field(default_factory=dict)
+    islands: Islands | None = None
+    real: bool = False
 
     def once(self, key: Hashable, make: Callable[[], tuple[Linear | Neurons, ...]]) -> tuple[Linear | Neurons, ...]:
         """The operations under ``key``, made at the first call."""

@@ -6,10 +6,11 @@ from typing import Any
 
 from ranvier.compiler.diagnostics import error
 from ranvier.compiler.ir.arrays import Shape
-from ranvier.compiler.ir.network import Note
+from ranvier.compiler.ir.network import Neurons, Note
 from ranvier.frontends.torch.adapters import Described
-from ranvier.frontends.torch.capture import Event
-from ranvier.frontends.torch.values import Expr, leaves, matches
+from ranvier.frontends.torch.capture import Event, Site
+from ranvier.frontends.torch.islands import Island, uneven
+from ranvier.frontends.torch.values import Apply, Expr, Sum, leaves, matches
 
 INPUT = "input"
 FEW = 6
@@ -28,6 +29,11 @@ class Population:
     inputs: list[Expr] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
+    @property
+    def sites(self) -> list[Site]:
+        """Where it was called, step by step."""
+        return [event.site for event in self.events]
+
 
 @dataclass(frozen=True, eq=False)
 class Folded:
@@ -37,6 +43,7 @@ class Folded:
     outputs: tuple[Any, ...]
     steps: int
     notes: tuple[Note, ...]
+    islands: Mapping[str, Island] = field(default_factory=dict)
 
 
 def count_steps(populations: Mapping[str, Population]) -> int:
@@ -54,31 +61,39 @@ def count_steps(populations: Mapping[str, Population]) -> int:
     return steps
 
 
-def check_steady(population: Population, steps: int) -> None:
-    """Prove that what ``population`` receives depends on the step by a shift only."""
+def check_islands(islands: Mapping[str, Island], steps: int) -> None:
+    """Prove that functions for the host are called in every step (RV730), and that what they receive is the same."""
+    for island in islands.values():
+        if set(island.uses) not in ({None}, set(range(steps))):
+            raise uneven(island.sites[-1], island.function.kind, f"has {len(island.uses)} calls for {steps} steps")
+        check_steady(island, steps)
+
+
+def check_steady(population: Population | Island, steps: int) -> None:
+    """Prove that what ``population``, or a function for the host, receives depends on the step by a shift only."""
     last = population.inputs[-1]
     ahead = [leaf for leaf in leaves(last) if leaf.step is not None and leaf.step >= steps]
     if ahead:
         raise error(
             "RV204",
-            str(population.events[-1].site),
+            str(population.sites[-1]),
             f"in step {steps - 1}, {population.name} receives input frame {ahead[0].step}.",
             "Use input frame t, or an earlier one, in step t.",
         )
     if any(leaf.step == 0 for leaf in leaves(last)) and steps > 1:
         raise error(
             "RV200",
-            str(population.events[-1].site),
+            str(population.sites[-1]),
             f"in step {steps - 1}, {population.name} still receives what was sent in step 0: a filter written by "
             "hand, or a delay as long as the sample.",
-            "Let a neuron class do the filtering (snntorch.Synaptic has a synaptic current), or give a longer sample.",
+            f"{_filtering(last)}, or give a longer sample.",
             steps=steps,
         )
     for step, expr in enumerate(population.inputs[:-1]):
         if not alike(expr, last, steps - 1 - step):
             raise error(
                 "RV200",
-                str(population.events[step].site),
+                str(population.sites[step]),
                 f"{population.name} is connected differently in different steps: in step {step} it receives "
                 f"{_listed(expr, step)}, in step {steps - 1} {_listed(last, steps - 1)}.",
                 "Let the same connections act in every step; what was sent before the first step counts as zero.",
@@ -92,6 +107,17 @@ def alike(early: Expr, late: Expr, shift: int) -> bool:
         return matches(early, late, shift)
     except RecursionError:
         return False
+
+
+def _filtering(expr: Expr) -> str:
+    """What sums over time as a class of its own, of what is multiplied or of anything else."""
+    todo = [expr]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, Apply) and isinstance(part.op, Neurons):
+            return "Let ranvier.IncrementalMatMul sum a product of two spike trains over time"
+        todo += part.terms if isinstance(part, Sum) else [part.arg] if isinstance(part, Apply) else []
+    return "Let a neuron class do the filtering (snntorch.Synaptic has a synaptic current)"
 
 
 def _listed(expr: Expr, step: int) -> str:

@@ -56,16 +56,28 @@ CODES = {
     "RV271": "a Norse parameter whose shape does not fit its neurons",
     "RV272": "a Norse parameter out of range",
     "RV273": "a class of Norse without an adapter",
+    "RV730": "a function for the host that is not the same in every step",
+    "RV731": "noted: a function that the host computes",
+    "RV732": "an infinite constant that is no mask of a softmax",
+    "RV733": "a function of the host that is read out by another rule than its sum",
+    "RV734": "a softmax whose mask leaves nothing of a row",
+    "RV735": "a function of the host that gives something else than the module",
+    "RV752": "a product over time of something else than spikes: where the host has to compute",
+    "RV755": "noted: the steps that a product over time is bounded by",
 }
 
 
-def not_linear(site: Site, what: str) -> RanvierError:
-    """Something in ``forward`` is not a weighted sum of spikes."""
+HOST = " Or import it with host=True: the host then computes this between the parts that run on the chip."
+
+
+def not_linear(site: Site, what: str, host: bool = False) -> RanvierError:
+    """Something in ``forward`` is not a weighted sum of spikes; ``host``: but a function that the host can compute."""
     return error(
         "RV185",
         str(site),
         f"{what} is not a weighted sum of spikes or input, which is all that a synapse can compute.",
-        "Express it with Linear, Conv, AvgPool, BatchNorm, adds and constant factors, or move it after the network.",
+        "Express it with Linear, Conv, AvgPool, BatchNorm, adds and constant factors, or move it after the network."
+        f"{HOST if host else ''}",
     )
 
 

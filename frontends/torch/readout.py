@@ -2,19 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from ranvier.compiler.diagnostics import RanvierError, error
+from ranvier.compiler.ir.hosted import HostedNetwork
 from ranvier.compiler.ir.network import Edge, Network, Note, Readout, ReadoutKind
 from ranvier.frontends.torch.populations import Folded
 from ranvier.frontends.torch.values import Expr, Fixed, Leaf, Opaque, Output, Reduced, Sum, Value, bare, present
 
 How = Literal["sequence", "sum", "max", "last"]
+Net = TypeVar("Net", bound=Network | HostedNetwork)
 KINDS: dict[tuple[Output, How], ReadoutKind] = {
     ("spikes", "sequence"): "spike_count",
     ("spikes", "sum"): "spike_count",
+    ("value", "sequence"): "spike_count",
+    ("value", "sum"): "spike_count",
     ("membrane", "sum"): "sum_membrane",
     ("membrane", "max"): "max_membrane",
     ("membrane", "last"): "last_membrane",
@@ -36,6 +40,11 @@ def choose(folded: Folded, asked: ReadoutKind | None) -> tuple[Readout, tuple[No
     shown = [s for s in dict.fromkeys(_shown(folded)) if s.late in (0, _lateness(folded, s.source))]
     readable = [s for s in shown if (s.output, s.how) in KINDS]
     first = next((s for s in readable if s.output == "spikes"), readable[0] if readable else None)
+    hosted = next((s.source for s in shown if s.output == "value" and (asked or first is None)), None)
+    if hosted is not None and asked != "spike_count" and (first is None or first.source == hosted):
+        text = "the module returns its values, of which the last step, the largest or another rule decides."
+        fix = "Return the values of all steps or their sum, from which the answer is read, or the spikes of neurons."
+        raise error("RV733", hosted, text, fix)
     if asked is not None and shown:
         source = (first or shown[0]).source
         readout = Readout(source, asked)
@@ -58,16 +67,15 @@ def choose(folded: Folded, asked: ReadoutKind | None) -> tuple[Readout, tuple[No
     return readout, (Note("RV221", readout.node, text),) if others else (), late
 
 
-def in_time(network: Network, late: int) -> Network:
+def in_time(network: Net, late: int) -> Net:
     """``network`` with its readout population ``late`` steps later, as the module has shown it.
 
     What reaches the population is delayed, which is the same where it is silent until then.
     """
-    name = network.readout.node
-    model = network.by_name[name].model  # type: ignore[union-attr]
     if not late:
         return network
-    if np.any(getattr(model, "bias", 0.0)):
+    name = network.readout.node
+    if np.any(getattr(getattr(network.by_name[name], "model", None), "bias", 0.0)):
         text = f"the module shows its spikes {late} steps late, and so leaves out those of the last {late} steps"
         return replace(network, notes=(*network.notes, Note("RV246", name, f"{text}; here they count")))
     inner = {e.source for e in network.into[name]} & {e.target for e in network.out_of[name]}
@@ -84,7 +92,7 @@ def in_time(network: Network, late: int) -> Network:
 
 def _lateness(folded: Folded, source: str) -> int:
     """By how many steps ``source`` shows what it sends late: -1 if that differs between its neurons."""
-    late = folded.populations[source].described.late
+    late = folded.populations[source].described.late if source in folded.populations else None
     steps = np.unique(0 if late is None else late)
     return int(steps[0]) if steps.size == 1 else -1
 
@@ -113,6 +121,8 @@ def _nothing(folded: Folded) -> RanvierError:
 
 
 def _check_membrane(folded: Folded, readout: Readout) -> None:
+    if readout.node in folded.islands:
+        return
     described = folded.populations[readout.node].described
     if not readout.reads_spikes and described.shows_reset:
         raise error(

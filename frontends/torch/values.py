@@ -16,7 +16,9 @@ from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.linear import Conv, ConvTranspose, Dense, Linear, Reshape, Scale
 from ranvier.compiler.ir.network import Neurons
 
-Output = Literal["input", "spikes", "membrane", "current", "hidden"]
+Output = Literal["input", "spikes", "value", "membrane", "current", "hidden"]
+SENT: frozenset[Output] = frozenset({"input", "spikes", "value"})
+"""What travels between layers: input frames, spikes of populations, values of host functions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +193,21 @@ def leaves(expr: Expr) -> list[Leaf]:
         elif not isinstance(part, Fixed):
             todo.extend(reversed(part.terms if isinstance(part, Sum) else part.frames))
     return found
+
+
+def unfinished(expr: Expr) -> bool:
+    """Whether sums over time, or gates, are in ``expr``."""
+    if isinstance(expr, (Reduced, Gated)):
+        return True
+    if isinstance(expr, Apply):
+        return unfinished(expr.arg)
+    return isinstance(expr, Sum) and any(unfinished(term) for term in expr.terms)
+
+
+def sendable(*values: Value) -> bool:
+    """Whether all of ``values`` consist of what travels between layers, so that the host can be sent them."""
+    frames = [frame for value in values for frame in value.frames]
+    return all(leaf.output in SENT for frame in frames for leaf in leaves(frame)) and not any(map(unfinished, frames))
 
 
 def bare(expr: Expr) -> Expr:

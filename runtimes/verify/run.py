@@ -63,12 +63,12 @@ def verify(
     """
     check_inputs(inputs, program.chip)
     answers = None if labels is None else check_labels(labels, program.chip, len(inputs))
-    base, others = _plan(runtimes, samples_lava, len(inputs))
+    base, others = planned(runtimes, samples_lava, len(inputs))
     check_asked(explain, program)
-    run = _Verify(program.chip, inputs, base, progress or _silent)
+    run = _Verify(program.chip, inputs, base, progress or silent)
     run.deploy(program.source or network, folded=program.source is not None)
     comparisons = tuple(run.compare(name, count) for name, count in others.items())
-    overflows, score = locate(program.chip, run.events), _score(answers, run.predictions, run.float_predictions)
+    overflows, score = locate(program.chip, run.events), scored(answers, run.predictions, run.float_predictions)
     explanation = None if explain is None else run.explain(explain, program, network, answers, others)
     findings = [*(d for c in comparisons for d in of_comparison(c)), *run.findings, *diagnose(overflows)]
     findings += [*of_accuracy(score.paired, run.agreement), *of_explanation(explanation)]
@@ -93,11 +93,11 @@ def verify(
     )
 
 
-def _silent(_what: str, _done: int, _total: int) -> None:
-    pass
+def silent(_what: str, _done: int, _total: int) -> None:
+    """Progress that nobody watches."""
 
 
-def _plan(runtimes: Sequence[str], samples_lava: int | None, samples: int) -> tuple[str, dict[str, int]]:
+def planned(runtimes: Sequence[str], samples_lava: int | None, samples: int) -> tuple[str, dict[str, int]]:
     """The runtime that all others are set against, and those with the number of samples of each."""
     for name in runtimes:
         if name not in RUNTIMES:
@@ -209,7 +209,9 @@ class _Verify:
 
 
 @dataclass(frozen=True)
-class _Score:
+class Score:
+    """Accuracies, the interval of the deployed one, joint counts, the share of equal answers, and confusions."""
+
     float_accuracy: float | None
     accuracy: float | None
     interval: tuple[float, float] | None
@@ -218,18 +220,18 @@ class _Score:
     confusion: Mapping[str, tuple[tuple[int, ...], ...]]
 
 
-def _score(labels: Labels | None, deployed: Sequence[Values], source: Sequence[Values]) -> _Score:
+def scored(labels: Labels | None, deployed: Sequence[Values], source: Sequence[Values]) -> Score:
     """Accuracies of both networks from their predictions, batch by batch; what cannot be known is None."""
     predictions = np.concatenate(deployed)
     float_predictions = np.concatenate(source) if source else None
     same = None if float_predictions is None else float(np.mean(predictions == float_predictions))
     if labels is None:
-        return _Score(None, None, None, None, same, {})
+        return Score(None, None, None, None, same, {})
     right = predictions == labels
     interval = wilson(int(right.sum()), right.size)
     tables = {"deployed": confusion(labels, predictions)}
     if float_predictions is None:
-        return _Score(None, float(right.mean()), interval, None, same, tables)
+        return Score(None, float(right.mean()), interval, None, same, tables)
     tables = {"float": confusion(labels, float_predictions), **tables}
     float_right = float_predictions == labels
-    return _Score(float(float_right.mean()), float(right.mean()), interval, paired(float_right, right), same, tables)
+    return Score(float(float_right.mean()), float(right.mean()), interval, paired(float_right, right), same, tables)

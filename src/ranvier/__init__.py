@@ -13,18 +13,25 @@ if TYPE_CHECKING:
     from ranvier.api import check, compile, load, open, target_names, verify  # noqa: A004 the names of the verbs
     from ranvier.app import App
     from ranvier.compiler.diagnostics import Diagnostic, RanvierError
+    from ranvier.compiler.ir.hosted import HostedNetwork
     from ranvier.compiler.ir.neurons import GradedLif, Lif
     from ranvier.conversion import accuracy_by_steps, convert, convert_first_spike, fewest_steps
     from ranvier.data import Samples, load_data
     from ranvier.fine_tuning import fine_tune, retrained, trainable
+    from ranvier.frontends.torch.modules import EventQuantizer, IncrementalMatMul
     from ranvier.frontends.torch.register import register_neuron
+    from ranvier.hosted import HostedApp
     from ranvier.runtimes.exports.nir import export_nir
 
 __version__ = "0.1.0"
 __all__ = [
     "App",
     "Diagnostic",
+    "EventQuantizer",
     "GradedLif",
+    "HostedApp",
+    "HostedNetwork",
+    "IncrementalMatMul",
     "Lif",
     "RanvierError",
     "Samples",
@@ -50,7 +57,11 @@ __all__ = [
 _HOMES = {
     "App": "ranvier.app",
     "Diagnostic": "ranvier.compiler.diagnostics",
+    "EventQuantizer": "ranvier.frontends.torch.modules",
     "GradedLif": "ranvier.compiler.ir.neurons",
+    "HostedApp": "ranvier.hosted",
+    "HostedNetwork": "ranvier.compiler.ir.hosted",
+    "IncrementalMatMul": "ranvier.frontends.torch.modules",
     "Lif": "ranvier.compiler.ir.neurons",
     "RanvierError": "ranvier.compiler.diagnostics",
     "Samples": "ranvier.data",

@@ -26,7 +26,7 @@ Runtime = Literal["simulator", "gpu", "oracle", "lava"]
 
 @dataclass(frozen=True, eq=False)
 class App:
-    """A compiled network: the ``program``, its ``target`` (None if that is not known here), its ``provenance``.
+    """A compiled network: the ``program``, its ``target`` (None if no mesh, or not known here), its ``provenance``.
 
     ``target_sha256`` is the hash of the target file that it was compiled for.
     """
@@ -50,7 +50,17 @@ class App:
 
     def save(self, path: str | Path) -> None:
         """Write the artifact (``.rnv``), the same bytes each time; raises ``RanvierError`` RV409 if it cannot."""
-        artifact.save(self.program, path, provenance=self.provenance, target_sha256=self.target_sha256)
+        artifact.save(
+            self.program,
+            path,
+            provenance=self.provenance,
+            target_sha256=self.target_sha256,
+            target_files=self._target_files,
+        )
+
+    @property
+    def _target_files(self) -> tuple[tuple[str, str], ...]:
+        return () if self.target is None else self.target.files
 
     def emit_lava(self, folder: str | Path) -> Path:
         """Write a Lava project that runs by itself into ``folder``, and return that folder."""
@@ -67,7 +77,13 @@ class App:
         """
         from ranvier.runtimes.exports.nir import export_nir_program
 
-        return export_nir_program(self.program, path, provenance=self.provenance, target_sha256=self.target_sha256)
+        return export_nir_program(
+            self.program,
+            path,
+            provenance=self.provenance,
+            target_sha256=self.target_sha256,
+            target_files=self._target_files,
+        )
 
     def export_xylo(self, path: str | Path) -> None:
         """Write a program for ``xylo_a2`` as the specification that Rockpool takes (.json); RV460, RV461."""

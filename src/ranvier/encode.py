@@ -7,6 +7,7 @@ to (samples, steps, *shape). What each coder computes, and where it comes from, 
 """
 
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,6 +30,7 @@ from ranvier.compiler.ir.coding import (
     misplaced,
     sends,
 )
+from ranvier.compiler.ir.hosted import HostedNetwork
 from ranvier.compiler.ir.network import Network, Note
 
 __all__ = [
@@ -36,8 +38,10 @@ __all__ = [
     "burst", "coder", "delta", "direct", "encode", "latency", "phase", "rate", "with_encoder",
 ]  # fmt: skip
 
+Net = TypeVar("Net", bound=Network | HostedNetwork)
 
-def with_encoder(network: Network, encoder: Encoder) -> Network:
+
+def with_encoder(network: Net, encoder: Encoder) -> Net:
     """``network`` with ``encoder`` at its input, which then takes samples.
 
     An input for currents takes spikes from now on if the coder sends spikes, unless its integers on the wire are fixed
@@ -52,7 +56,7 @@ def with_encoder(network: Network, encoder: Encoder) -> Network:
             fix = "choose another coder, or load the network with coding='current' for real numbers"
             raise error("RV355", node.name, "; ".join(found), fix)
         nodes.append(replace(node, coding=node.coding if node.payload else sends(encoder), encoder=encoder))
-    changed = {node.name: node for node in nodes}
+    changed: dict[str, Any] = {node.name: node for node in nodes}
     text = f"samples enter by {described(encoder)}, as {sends(encoder)}"
     notes = (*(n for n in network.notes if n.code != "RV356"), *(Note("RV356", name, text) for name in changed))
     return replace(network, nodes=tuple(changed.get(n.name, n) for n in network.nodes), notes=notes)

@@ -3,14 +3,16 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ranvier.compiler.diagnostics import Diagnostic, RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.coding import Encoder, checked, sends
-from ranvier.compiler.ir.network import Network
+from ranvier.compiler.ir.hosted import HostedNetwork
+from ranvier.compiler.ir.network import Coding, Network, ReadoutKind
+from ranvier.compiler.ir.neurons import Compare
 from ranvier.encode import with_encoder
 
 Values = Mapping[str, Any]
@@ -35,10 +37,29 @@ class LoadOptions:
     sample: object | None = None
     steps: int | None = None
     encode: Encoder | None = None
+    host: bool | None = None
 
     def given(self) -> dict[str, Any]:
         """The options that were said."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+
+
+class LoadKeywords(TypedDict, total=False):
+    """The keywords of ``load`` but for ``host``."""
+
+    dt: float | None
+    method: str | None
+    reset: str | None
+    compare: Compare | None
+    max_spikes: int | None
+    floor: float | None
+    preset: str | None
+    coding: Coding | None
+    readout: ReadoutKind | None
+    input_shape: Shape | None
+    sample: object | None
+    steps: int | None
+    encode: Encoder | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +68,7 @@ class Kind:
 
     name: str
     options: tuple[str, ...]
-    read: Callable[[Any, Values], Network]
+    read: Callable[[Any, Values], Network | HostedNetwork]
 
 
 def _nir(path: Path, options: Values) -> Network:
@@ -68,7 +89,7 @@ def _onnx(path: Path, options: Values) -> Network:
     return load_onnx(path, **options)
 
 
-def _torch(module: Any, options: Values) -> Network:
+def _torch(module: Any, options: Values) -> Network | HostedNetwork:
     from ranvier.frontends.torch.load import load_torch
 
     if "sample" not in options:
@@ -86,7 +107,7 @@ FILES: Mapping[str, Kind] = {
     ".net": Kind("lava-dl file", ("input_shape", "readout"), _netx),
     ".onnx": Kind("ONNX file", ("coding", "readout"), _onnx),
 }
-MODULE = Kind("torch module", ("sample", "steps", "coding", "readout"), _torch)
+MODULE = Kind("torch module", ("sample", "steps", "coding", "readout", "host"), _torch)
 ELSEWHERE: Mapping[str, tuple[str, str]] = {
     ".rnv": ("is a compiled program, not a network", "use ranvier.open(path), or the verbs that take a program"),
     ".pt": ("a checkpoint holds weights, not a network", "build the module, load the weights into it, give that"),
@@ -97,6 +118,16 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
 
 def load_network(source: object, options: LoadOptions) -> Network:
     """The float network of ``source``; raises ``RanvierError`` for what it cannot be, RV601 to RV604, RV355."""
+    found = load_hosted(source, replace(options, host=None))
+    assert isinstance(found, Network), "functions for the host are found where they are asked for"
+    return found
+
+
+def load_hosted(source: object, options: LoadOptions) -> Network | HostedNetwork:
+    """The float network of ``source``, with functions for the host among its nodes where ``options.host`` lets them.
+
+    Raises as ``load_network`` does.
+    """
     kind, place = _kind(source)
     given = options.given()
     encoder = given.pop("encode", None)

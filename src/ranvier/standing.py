@@ -21,6 +21,7 @@ from ranvier.compiler.ir.neurons import (
     GradedLif,
     Lif,
     NeuronModel,
+    Quantizer,
     RegisterLif,
     SigmaDelta,
     lm_h,
@@ -58,6 +59,7 @@ EXAMPLES: Mapping[str, NeuronModel] = {
     "resonate and fire": resonator(8.0, 0.1),
     "sigma-delta": SigmaDelta(threshold=HALF),
     "graded spikes (EM-PF)": GradedLif(keep_membrane=HALF),
+    "quantized events (EI_IF)": Quantizer(step=np.array(0.25)),
 }
 """One neuron of each kind, with parameters that registers hold."""
 

@@ -20,7 +20,7 @@ def support_rows() -> tuple[Row, ...]:
     from ranvier.frontends.conversion.graph import ActivationKind  # noqa: PLC0415
     from ranvier.frontends.nir import graph, reading  # noqa: PLC0415
     from ranvier.frontends.onnx import evaluate  # noqa: PLC0415
-    from ranvier.frontends.torch import layers, norse, pooling, rockpool, sinabs, slayer, snntorch, spikingjelly  # noqa: PLC0415  # noqa: PLC0415
+    from ranvier.frontends.torch import layers, norse, own, pooling, rockpool, sinabs, slayer, snntorch, spikingjelly  # noqa: PLC0415
     from ranvier.runtimes.verify.executors import RUNTIMES  # noqa: PLC0415
     from ranvier.targets.load import target_names  # noqa: PLC0415
 
@@ -34,6 +34,7 @@ def support_rows() -> tuple[Row, ...]:
         ("torch", "Sinabs neurons", _listed(_last(sinabs.TABLE))),
         ("torch", "Rockpool neurons", _listed(_last(rockpool.TABLE))),
         ("torch", "SLAYER neurons and blocks", _listed(_last(slayer.TABLE))),
+        ("torch", "modules of Ranvier", _listed([*_last(own.TABLE), own.PRODUCT])),
         ("torch", "snnTorch resets", _listed(sorted(snntorch.RESET_CODES))),
         ("NIR", "nodes", _listed(graph.SUPPORTED)),
         ("NIR", "presets", _listed(reading.PRESETS)),

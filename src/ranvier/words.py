@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ranvier.compiler.ir.neurons import PARAMETERS, READABLE, UNLIMITED, Lif, NeuronModel, RegisterLif
+from ranvier.compiler.ir.neurons import PARAMETERS, READABLE, UNLIMITED, Lif, NeuronModel, Quantizer, RegisterLif
 
 
 def words(model: NeuronModel) -> str:
@@ -32,6 +32,8 @@ def _firing(model: Any) -> list[str]:
     """Comparison, reset and spikes a step, as far as the kind has them."""
     if isinstance(model, Lif) and _never(model):
         return []
+    if isinstance(model, Quantizer):
+        return [f"steps of {float(model.step):g}", f"{model.message_bits} bits"]
     reset = getattr(model, "reset", None)
     value = bool(np.any(getattr(model, "reset_value", 0.0) != 0))
     resets = {

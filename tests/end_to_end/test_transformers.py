@@ -16,17 +16,22 @@ from support.lava_networks import assert_lava_agrees
 from support.transformers import Transformer, shown, trained
 
 TRAINED, TESTED, EPOCHS = 1200, 300, 8
-KINDS = {"spike-driven, two blocks": (True, 2), "Spikformer block": (False, 1)}
+KINDS = {
+    "spike-driven, two blocks": (True, 2, False),
+    "Spikformer block": (False, 1, False),
+    "products over time": (False, 1, True),
+}
 Values = NDArray[Any]
 
 
 class Case:
     """A trained network, what it answers on images that it has not seen, and its import."""
 
-    def __init__(self, driven: bool, blocks: int) -> None:
+    def __init__(self, driven: bool, blocks: int, summed: bool) -> None:
         images, self.labels = load_digits(return_X_y=True)
         images = images.astype(np.float32) / 16.0
-        self.module: Transformer = trained(driven, blocks, (images[:TRAINED], self.labels[:TRAINED]), EPOCHS)
+        self.summed, seen = summed, (images[:TRAINED], self.labels[:TRAINED])
+        self.module: Transformer = trained(driven, blocks, seen, EPOCHS, summed)
         tested = shown(images[TRAINED : TRAINED + TESTED])
         with torch.no_grad():
             self.spikes: Values = self.module(tested).numpy().swapaxes(0, 1)
@@ -63,7 +68,7 @@ def test_the_float_network_is_the_module(case: Case) -> None:
 def test_all_products_are_synapses_and_neurons(case: Case) -> None:
     gates = [p.name for p in case.network.populations if isinstance(p.model, GradedLif)]
     relays = [p.name for p in case.network.populations if p.name.rpartition(".")[2].startswith("both")]
-    assert len(relays) == (1 if gates else 4)
+    assert len(relays) == (0 if case.summed else 1 if gates else 4)
     assert [d for d in ranvier.check(case.network, "loihi2") if d.severity == "error"] == []
 
 

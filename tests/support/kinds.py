@@ -14,6 +14,7 @@ from ranvier.compiler.ir.neurons import (
     GradedLif,
     Lif,
     NeuronModel,
+    Quantizer,
     Resonator,
     SigmaDelta,
     lm_h,
@@ -50,6 +51,7 @@ MODELS: Mapping[str, NeuronModel] = {
     "izhikevich": Resonator(0.85, 0.4, threshold=0.8, reset_value=0.75, fires="imaginary", reset="both"),
     "sigma_delta": SigmaDelta(bias=0.1, threshold=0.05, integrate=False),
     "graded": GradedLif(keep_membrane=0.8, threshold=0.55),
+    "quantizer": Quantizer(gain=0.3, drive=0.02, step=0.4, message_bits=3),
     "alpha": Lif(
         keep_current=0.8,
         keep_membrane=0.9,

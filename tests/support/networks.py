@@ -23,6 +23,7 @@ from ranvier.compiler.ir.network import Readout
 from ranvier.compiler.ir.neuron_steps.adaptive import adaptive_lif, feedback_lif
 from ranvier.compiler.ir.neuron_steps.compartments import two_compartment
 from ranvier.compiler.ir.neuron_steps.graded import graded_lif
+from ranvier.compiler.ir.neuron_steps.quantizer import quantizer
 from ranvier.compiler.ir.neuron_steps.resonators import resonate
 from ranvier.compiler.ir.neuron_steps.sigma_delta import sigma_delta
 from ranvier.compiler.ir.programs import CUBA_LIF, Features, chip_lif
@@ -106,6 +107,7 @@ def other_programs() -> st.SearchStrategy[StepProgram]:
         st.builds(two_compartment, exact, compare, reset),
         st.builds(resonate, exact, compare, st.sampled_from(["phase", "imaginary"]), turns),
         st.builds(graded_lif, exact, compare, gained=st.booleans(), **message),
+        st.builds(quantizer, exact, **message),
         st.builds(sigma_delta, exact, compare, st.sampled_from(["unit", "relu"]), st.booleans(), **message),
     )
 
@@ -250,7 +252,7 @@ def _population(
     if "loihi2.lif" in program.semantics or program.semantics == CUBA_LIF:
         params["bias"] = params["bias"] << int(rng.integers(0, 8))
     initial: dict[str, NDArray[np.int64]] = {s.name: np.zeros((), np.int64) for s in program.states}
-    if program.semantics != CUBA_LIF and draw(st.booleans()):
+    if program.semantics != CUBA_LIF and program.states and draw(st.booleans()):
         initial["v"] = values(-3000, 3000)
     return Population(name, shape, program, params, initial, latency, message_bits(program))
 

@@ -122,6 +122,14 @@ def graded_lif(words: set[str], p: Numbers, s: Numbers, a: int) -> Step:
     return max(-top, min(top, sent)), h, {"v": 0}
 
 
+def quantizer(words: set[str], p: Numbers, _s: Numbers, a: int) -> Step:
+    """The nearest level, halves away from zero."""
+    shift, bits = message_of(words)
+    h = limited(limited(64 * a) + p["drive"])
+    count = min(math.floor(Fraction(abs(h), 2**shift) + Fraction(1, 2)), 2 ** (bits - 1) - 1)
+    return (count if h >= 0 else -count), h, {}
+
+
 def sigma_delta(words: set[str], p: Numbers, s: Numbers, a: int) -> Step:
     """What is sent loses its last bits, and exactly what is sent is remembered."""
     shift, bits = message_of(words)
@@ -144,6 +152,7 @@ KINDS: Mapping[str, Callable[[set[str], Numbers, Numbers, int], Step]] = {
     "two_compartment": two_compartment,
     "resonator": resonator,
     "graded_lif": graded_lif,
+    "quantizer": quantizer,
     "sigma_delta": sigma_delta,
     "delta": sigma_delta,
 }

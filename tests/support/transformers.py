@@ -8,6 +8,8 @@ import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 from torch import nn
 
+from ranvier import IncrementalMatMul
+
 Frame = torch.Tensor
 STEPS, TOKENS, DIM, HEADS, BATCH = 4, 16, 16, 2, 32
 
@@ -93,12 +95,33 @@ class SpikformerAttention(nn.Module):
         return spikes
 
 
-class Block(nn.Module):
-    """Attention and two layers that are ``wider`` between them, each with a residual sum of spikes."""
+class SummedAttention(nn.Module):
+    """``A V`` times a scale, where A is the product of all spikes of Q and K so far."""
 
-    def __init__(self, driven: bool = True, width: Width = Width(), wider: int = 2) -> None:
+    def __init__(self, width: Width = Width()) -> None:
         super().__init__()
-        attention, layer = (SpikeDrivenAttention, Weighted) if driven else (SpikformerAttention, Projected)
+        self.width, self.product = width, IncrementalMatMul(STEPS)
+        self.q, self.k, self.v, self.proj = (Projected(width.dim, width.dim) for _ in range(4))
+        self.attn_lif = lif(0.5)
+
+    def forward(self, x: Frame) -> Frame:
+        q, k, v = (self.width.parted(part(x)) for part in (self.q, self.k, self.v))
+        summed = torch.stack([self.product(q[t], k[t]) for t in range(x.shape[0])])
+        mixed = (summed * 0.03125) @ v
+        spikes: Frame = self.proj(self.attn_lif(mixed.transpose(2, 3).reshape(x.shape).contiguous()))
+        return spikes
+
+
+class Block(nn.Module):
+    """Attention and two layers that are ``wider`` between them, each with a residual sum of spikes.
+
+    ``driven``: elementwise attention; else matrix products, ``summed`` over time or of each step.
+    """
+
+    def __init__(self, driven: bool = True, width: Width = Width(), wider: int = 2, summed: bool = False) -> None:
+        super().__init__()
+        product = SummedAttention if summed else SpikformerAttention
+        attention, layer = (SpikeDrivenAttention, Weighted) if driven else (product, Projected)
         dim = width.dim
         self.attention, self.up, self.down = attention(width), layer(dim, wider * dim), layer(wider * dim, dim)
 
@@ -111,11 +134,11 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Patches of 2 x 2 pixels as tokens, blocks, a readout of all tokens: (steps, batch, 1, 8, 8)."""
 
-    def __init__(self, driven: bool, blocks: int) -> None:
+    def __init__(self, driven: bool, blocks: int, summed: bool = False) -> None:
         super().__init__()
         self.driven = driven
         self.embed, self.bn, self.lif = nn.Conv2d(1, DIM, 2, stride=2, bias=False), nn.BatchNorm2d(DIM), lif()
-        self.blocks = nn.Sequential(*(Block(driven) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(Block(driven, summed=summed) for _ in range(blocks)))
         self.head, self.out = nn.Linear(TOKENS * DIM, 10), lif(0.5)
 
     def forward(self, x: Frame) -> Frame:
@@ -134,10 +157,10 @@ def shown(images: Any) -> Frame:
     return frames.expand(STEPS, -1, -1, -1, -1).contiguous()
 
 
-def trained(driven: bool, blocks: int, data: tuple[Any, Any], epochs: int) -> Transformer:
+def trained(driven: bool, blocks: int, data: tuple[Any, Any], epochs: int, summed: bool = False) -> Transformer:
     """A network after ``epochs`` on ``data`` (images from 0 to 1, labels)."""
     torch.manual_seed(0)
-    network = Transformer(driven, blocks)
+    network = Transformer(driven, blocks, summed)
     images, labels = shown(data[0]), torch.as_tensor(np.asarray(data[1]), dtype=torch.int64)
     optimizer = torch.optim.AdamW(network.parameters(), 5e-3, weight_decay=1e-3)
     batches = epochs * -(-len(labels) // BATCH)

@@ -19,9 +19,10 @@ from ranvier.compiler.ir.linear import SYNAPSES
 from ranvier.compiler.ir.matrix import Matrix, linear_matrix, synapse_matrix
 from ranvier.compiler.ir.models import FORMS, multipliers
 from ranvier.compiler.ir.network import Network, Neurons
-from ranvier.compiler.ir.neurons import NUMERIC, GradedLif, Lif, RegisterLif
+from ranvier.compiler.ir.neurons import NUMERIC, GradedLif, Lif, Quantizer, RegisterLif, SigmaDelta
 from ranvier.compiler.ir.programs import CUBA_REFRACTORY, DECAY_UNITY, INPUT_SHIFT, Features, chip_features, chip_lif
-from ranvier.compiler.ir.steps import INPUT, StepProgram
+from ranvier.compiler.ir.steps import StepProgram
+from ranvier.runtimes.units import message_scale, sent_units
 from ranvier.runtimes.verify.explain import groups
 from ranvier.runtimes.verify.explain.arithmetic import OTHER, comparing, comparison, same_structure
 
@@ -238,8 +239,8 @@ def _expected(node: Neurons, p: Population) -> StepProgram:
         return chip_lif(Features())
     if isinstance(model, Lif):
         return chip_lif(replace(chip_features(model), wired=p.program.semantics == CUBA_REFRACTORY))
-    if isinstance(model, NUMERIC) and model.message_scale == 0.0:
-        model = replace(model, message_scale=_message_scale(p), message_bits=p.bits)
+    if isinstance(model, SigmaDelta | GradedLif) and model.message_scale == 0.0:
+        model = replace(model, message_scale=message_scale(p), message_bits=p.bits)
     return FORMS[type(model)].program(model, "int", p.scale)
 
 
@@ -266,7 +267,7 @@ def _exact(
         delays,
         compare or comparison(expected),
         unit,
-        rounding=registers,
+        rounding=registers or isinstance(model, Quantizer),
         width=registers,
     )
 
@@ -296,14 +297,8 @@ def _payloads(chip: ChipNetwork, source: Network) -> dict[str, Values]:
     for p in chip.populations:
         node = source.by_name[p.name]
         if isinstance(node, Neurons) and isinstance(node.model, NUMERIC):
-            found[p.name] = np.asarray((node.model.message_scale or _message_scale(p)) * p.gain)
+            found[p.name] = sent_units(p, node.model)
     return found
-
-
-def _message_scale(p: Population) -> float:
-    """Integers per unit of what ``p`` sends, from the shifts in its program."""
-    shifts = [op.args[1] for op in p.program.ops if op.kind.startswith("shift_") and op.args[0] != INPUT]
-    return float(p.scale / 2.0 ** sum(map(float, shifts)))
 
 
 def _lif(model: Any) -> tuple[dict[str, Values], dict[str, Values]]:

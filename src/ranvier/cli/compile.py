@@ -9,11 +9,22 @@ from rich.text import Text
 from typer import Option
 
 from ranvier import api
-from ranvier.cli.options import TARGET, CoderOptions, DataOptions, ModelName, ModelOptions, ProgramResult, TargetName
+from ranvier.cli import hosted
+from ranvier.cli.options import (
+    TARGET,
+    CoderOptions,
+    DataOptions,
+    HostOption,
+    ModelName,
+    ModelOptions,
+    ProgramResult,
+    TargetName,
+)
 from ranvier.cli.output import Answer, Output
 from ranvier.cli.searching import searching
-from ranvier.cli.sources import read_data, read_encoder, read_model
+from ranvier.cli.sources import read_data, read_encoder, read_hosted
 from ranvier.cli.tables import report_tables
+from ranvier.compiler.ir.hosted import HostedNetwork
 from ranvier.compiler.options import parse_layer_bits
 
 InputBits = Annotated[int, Option(min=2, max=24, help="Signed width of real-valued inputs on the wire.")]
@@ -91,16 +102,24 @@ def compile_model(  # noqa: PLR0913, PLR0917 one parameter per group of options
     calibrate: Calibration = None,
     input_bits: InputBits = 8,
     effort: MappingEffort = "normal",
+    host: HostOption = False,
 ) -> Answer:
-    """Compile a model for a chip and write the program file."""
+    """Compile a model for a chip and write the program file; with --host, a folder of programs and the host's parts."""
     with output.working("compiling") as tick:
-        network = read_model(model, options, read_encoder(coder, data.steps))
+        network = read_hosted(model, options, read_encoder(coder, data.steps), host)
         samples = None if calibrate is None else read_data(calibrate, network.inputs[0], data)
         with searching(output, tick) as search:
-            app = api.compile(
-                network, target, None if samples is None else samples.inputs, input_bits=input_bits, effort=effort,
-                progress=search.progress, stop=search.stop, **_chosen(fitting),
-            )  # fmt: skip
+            how: dict[str, Any] = {
+                "input_bits": input_bits,
+                "effort": effort,
+                "progress": search.progress,
+                "stop": search.stop,
+            }
+            how |= _chosen(fitting)
+            if isinstance(network, HostedNetwork):
+                folder = products.result or Path(network.name)
+                return hosted.compiled(network, samples, folder, products.lava, {"target": target, **how})
+            app = api.compile(network, target, None if samples is None else samples.inputs, **how)
         path = products.result or Path(f"{network.name}.rnv")
         app.save(path)
         if products.lava is not None:

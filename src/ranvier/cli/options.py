@@ -23,6 +23,9 @@ ModelName = Annotated[
     ),
 ]
 ProgramFile = Annotated[Path, Argument(metavar="PROGRAM", help="An .rnv file that ranvier compile wrote.")]
+ProgramPath = Annotated[
+    Path, Argument(metavar="PROGRAM", help="An .rnv file that ranvier compile wrote, or a folder that --host wrote.")
+]
 TargetName = Annotated[
     str, Option("--target", "-t", help="The chip: a name that ranvier targets lists, or a .toml file.")
 ]
@@ -34,7 +37,11 @@ CoderSteps = Annotated[
     int | None, Option("--steps", min=1, help="Steps for which a coder shows a sample.", rich_help_panel=CODING)
 ]
 ProgramResult = Annotated[
-    Path | None, Option("--output", "-o", help="The program file; by default the model's name with .rnv.")
+    Path | None,
+    Option("--output", "-o", help="The program file; by default the model's name with .rnv (a folder with --host)."),
+]
+HostOption = Annotated[
+    bool, Option("--host", help="Let the host compute softmax, norms, SiLU and products of real numbers (torch).")
 ]
 TARGET = DEFAULT_TARGET
 

@@ -12,8 +12,9 @@ from typer import Option
 
 from ranvier import api
 from ranvier.app import App
+from ranvier.cli import hosted
 from ranvier.cli.arrays import write_arrays
-from ranvier.cli.options import DataFile, DataOptions, ProgramFile, RuntimeName
+from ranvier.cli.options import DataFile, DataOptions, ProgramPath, RuntimeName
 from ranvier.cli.output import Answer, Output
 from ranvier.cli.sources import read_data
 from ranvier.cli.tables import layers_table, percent
@@ -37,7 +38,7 @@ Profiled = Annotated[
 
 
 def simulate(
-    program: ProgramFile,
+    program: ProgramPath,
     data_file: DataFile,
     data: DataOptions,
     output: Output,
@@ -47,6 +48,9 @@ def simulate(
 ) -> Answer:
     """Run a program on data, bit for bit as on the chip, and say what it predicts."""
     with output.working("simulating"):
+        if program.is_dir():
+            hosted.refuse_program_options({"--profile": profile})
+            return hosted.simulated(program, data_file, data, output, runtime, result)
         app = api.open(program)
         samples = read_data(data_file, app.program.chip.ports[0], data)
         recording, report = app.measure(samples.inputs, runtime.value)

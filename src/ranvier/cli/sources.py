@@ -5,7 +5,7 @@ import inspect
 import re
 import sys
 import traceback
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,9 +18,10 @@ from ranvier.compiler.diagnostics import RanvierError, error
 from ranvier.compiler.ir.arrays import Shape
 from ranvier.compiler.ir.chip import Port
 from ranvier.compiler.ir.coding import CODERS, Encoder, coder, described, takes
+from ranvier.compiler.ir.hosted import HostedNetwork
 from ranvier.compiler.ir.network import Input, Network
 from ranvier.data import Samples, load_data
-from ranvier.loading import LoadOptions, is_module, load_network
+from ranvier.loading import LoadOptions, is_module, load_hosted, load_network
 
 PYTHON_OBJECT = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[A-Za-z_]\w*))?")
 SHAPE = re.compile(r"\d{1,9}(,\d{1,9})*")
@@ -35,11 +36,24 @@ def read_model(model: str, options: ModelOptions, encoder: Encoder | None = None
 
 def read_source(source: object, options: ModelOptions, encoder: Encoder | None = None) -> Network:
     """The network in ``source``, a path or a torch module."""
+    return load_network(source, load_options(options, encoder))
+
+
+def read_hosted(
+    model: str, options: ModelOptions, encoder: Encoder | None = None, host: bool = False
+) -> Network | HostedNetwork:
+    """The network that ``model`` names; with ``host``, one whose functions the host computes where it has any."""
+    given, source = load_options(options, encoder), named_source(model)
+    return load_hosted(source, replace(given, host=True)) if host else load_network(source, given)
+
+
+def load_options(options: ModelOptions, encoder: Encoder | None) -> LoadOptions:
+    """The options of a model as ``load_network`` takes them."""
     shared = {f.name: getattr(options, f.name) for f in fields(options) if f.name in SHARED}
     sample = None if options.sample is None else read_sample(options.sample)
     shape = None if options.input_shape is None else _shape(options.input_shape, "option input-shape")
     steps = options.module_steps
-    return load_network(source, LoadOptions(**shared, input_shape=shape, sample=sample, steps=steps, encode=encoder))
+    return LoadOptions(**shared, input_shape=shape, sample=sample, steps=steps, encode=encoder)
 
 
 def read_encoder(options: CoderOptions, steps: int | None) -> Encoder | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from rich.console import RenderableType
+from rich.console import JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -29,7 +29,9 @@ def table(title: str, *columns: str) -> Table:
         header_style="bold",
     )
     for column in columns:
-        made.add_column(column.removesuffix("#"), justify="right" if column.endswith("#") else "left")
+        number = column.endswith("#")
+        justify: JustifyMethod = "right" if number else "left"
+        made.add_column(column.removesuffix("#"), justify=justify, no_wrap=number, overflow="fold")
     return made
 
 

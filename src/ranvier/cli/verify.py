@@ -7,11 +7,12 @@ from typing import Annotated
 from typer import Option
 
 from ranvier import api
+from ranvier.cli import hosted
 from ranvier.cli.explained import explanation_tables
-from ranvier.cli.options import DataOptions, ModelOptions, ProgramFile, RuntimeName
-from ranvier.cli.output import Answer, Output
+from ranvier.cli.options import DataOptions, ModelOptions, ProgramPath, RuntimeName
+from ranvier.cli.output import Answer, Output, Tick
 from ranvier.cli.perturbed import PerturbOptions, asked, robustness_tables
-from ranvier.cli.sources import named_source, read_data, read_sample, read_source
+from ranvier.cli.sources import named_source, read_data, read_hosted, read_sample, read_source
 from ranvier.cli.tables import overflow_lines, verification_tables
 from ranvier.framework import framework
 from ranvier.loading import is_module
@@ -65,7 +66,7 @@ class ExplainOptions:
 
 
 def verify(
-    program: ProgramFile,
+    program: ProgramPath,
     data_file: Data,
     options: ModelOptions,
     data: DataOptions,
@@ -76,6 +77,10 @@ def verify(
 ) -> Answer:
     """Compare the deployed program with its float network, and its executors with each other, spike by spike."""
     with output.working("verifying") as tick:
+        if program.is_dir():
+            explains = explaining.explain or bool(explaining.traces) or explaining.reference is not None
+            hosted.refuse_program_options({"explaining": explains, "--perturb": asked(perturbing) is not None})
+            return _hosted(program, data_file, data, comparing, options, tick)
         app = api.open(program)
         port = app.program.chip.ports[0]
         source = None if comparing.against is None else named_source(comparing.against)
@@ -103,6 +108,21 @@ def verify(
         shown = (*robustness_tables(found.robustness), *shown)
     values = {**found.to_json(), "registers": report.to_json()["registers"]}
     return Answer(values, shown, found.agrees and not wrong)
+
+
+def _hosted(
+    folder: Path, data_file: Path, data: DataOptions, comparing: CompareOptions, options: ModelOptions, tick: Tick
+) -> Answer:
+    """The same for a folder of programs and parts of the host."""
+    app = api.open(folder, host=True)
+    encoder = app.parts.source.encoder
+    network = None if comparing.against is None else read_hosted(comparing.against, options, encoder, host=True)
+    samples = read_data(data_file, app.parts.source, data)
+    names = tuple(r.value for r in comparing.runtime or (RuntimeName.simulator,))
+    found = api.verify(
+        app, network, (samples.inputs, samples.labels), names, samples_lava=comparing.lava_samples, progress=tick
+    )
+    return hosted.verified(found)
 
 
 def _framework(source: object, options: ModelOptions) -> Framework | None:

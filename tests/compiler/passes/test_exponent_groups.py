@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +24,6 @@ from ranvier.compiler.pipeline import build, lower, prepare
 from ranvier.runtimes import oracle, reference, simulator
 from ranvier.runtimes.observe import calibrate
 from ranvier.runtimes.simulator.merged import merged
-from ranvier.runtimes.trainable import TrainableNetwork
 from ranvier.runtimes.verify.explain import groups
 from ranvier.runtimes.verify.explain.bench import Bench
 from ranvier.targets.load import load_target
@@ -270,11 +268,13 @@ def test_each_approximation_of_a_grouped_network_can_be_swapped() -> None:
 
 
 def test_parts_of_a_dense_layer_are_listed_as_it_is_and_learn_as_one() -> None:
+    torch = pytest.importorskip("torch")
+    trainable = pytest.importorskip("ranvier.runtimes.trainable")
     network, inputs = prepare(two_inputs()), trains()
     chip = lower(network, LOIHI2, calibrate(network, inputs), Options(weight_bits=4, exponent_groups=2))
     assert [c.lists for c in chip.connections] == ["dense", "dense"]
     assert [sorted(c.wires.tolist()) for c in chip.connections] == [[4, 5, 6, 7], [0, 1, 2, 3]]
-    module = TrainableNetwork(chip, ("weight",))
+    module = trainable.TrainableNetwork(chip, ("weight",))
     wanted = oracle.run(chip, inputs, RECORD)
     np.testing.assert_array_equal(module.traces(torch.from_numpy(inputs))[1]["n"].detach(), wanted.membrane["n"])
     module(torch.from_numpy(inputs.astype(np.float32))).sum().backward()

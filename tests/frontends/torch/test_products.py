@@ -1,6 +1,7 @@
 """Products of spike trains as relays and gates, and features permuted, picked, repeated and summed: torch's values."""
 
 from collections.abc import Callable
+from random import Random
 
 import numpy as np
 import pytest
@@ -93,8 +94,27 @@ MIXED: dict[str, tuple[Mixed, int]] = {
     "picked": (lambda a, b: a[:, 1] - b[:, 3], 6),
     "chunks": (lambda a, b: sum(a.chunk(3, dim=-1), start=b[..., ::3]), 8),
     "split": (lambda a, b: torch.cat([*a.split([1, 3], dim=1), b], 1), 48),
+    "einsum": (lambda a, b: torch.einsum("bij,bkj->bki", a, b), 16),
+    "einsum of any axes": (lambda a, b: torch.einsum("...ij,...kj->...ik", a, b), 16),
+    "einsum, elementwise": (lambda a, b: torch.einsum("bij,bij->bji", a, b), 24),
+    "einsum, outer": (lambda a, b: torch.einsum("bi,bj->bji", a[:, :, 0], b[:, 0]), 24),
+    "einsum of heads": (lambda a, b: torch.einsum("bihd,bjhd->bhij", tokens(a), tokens(b)), 32),
+    "einsum of two axes": (lambda a, b: torch.einsum("bihd,bjhd->bij", [tokens(a), tokens(b)]), 16),
+    "einsum of one": (lambda a, b: torch.einsum("bij->bj", a) - torch.einsum("bij->bji", b)[..., 1], 6),
+    "einsum, a layer": (lambda a, b: torch.einsum("bij,jk", a + b, ramp(6, 7)), 28),
+    "einsum, a layer of heads": (lambda a, b: torch.einsum("hdk,bihd->bkih", ramp(2, 3, 5), tokens(a - b)), 40),
+    "einsum, a layer of all": (lambda a, b: torch.einsum("bij,ijkl->bk", a - b, ramp(4, 6, 3, 2)), 3),
+    "einsum, factors": (lambda a, b: torch.einsum("bij,i->bij", a + b, ramp(4)), 24),
     "repeated": (lambda a, b: a[:, :, None, :].expand(-1, -1, 2, -1).reshape(-1, 8, 6) - b.repeat(1, 2, 1), 48),
 }
+
+
+def ramp(*shape: int) -> Frame:
+    return torch.linspace(-1, 1, int(np.prod(shape))).reshape(shape)
+
+
+def tokens(x: Frame) -> Frame:
+    return x.reshape(-1, 4, 2, 3)
 
 
 def heads(x: Frame) -> Frame:
@@ -134,6 +154,31 @@ def test_a_product_of_any_shape(rows: int, shared: int, columns: int, deep: bool
     np.testing.assert_array_equal(run(imported(module, x), x.numpy().swapaxes(0, 1)).outputs, expected)
 
 
+SIZES = {"i": 4, "h": 2, "d": 3, "j": 4, "g": 2, "e": 3}
+
+
+@given(st.tuples(*[st.booleans()] * 3), st.sets(st.sampled_from("ihd")), st.randoms(use_true_random=False))
+def test_einsum_of_any_axes(shared: tuple[bool, ...], summed: set[str], random: Random) -> None:
+    """Some axes in both operands, some of these summed, the result in any order: torch's numbers."""
+    second = [a if both else b for a, b, both in zip("ihd", "jge", shared, strict=True)]
+    kept = [n for n in dict.fromkeys(["i", "h", "d", *second]) if n not in summed or n not in second]
+    first = ["i", "h", "d"]
+    for axes in (first, second, kept):
+        random.shuffle(axes)
+    kept = kept or [first[0]]
+    equation = f"b{''.join(first)},b{''.join(second)}->b{''.join(kept)}"
+
+    def mixed(a: Frame, b: Frame) -> Frame:
+        sides = (x.reshape(-1, *(SIZES[n] for n in own)) for x, own in ((a, first), (b, second)))
+        return torch.einsum(equation, *sides)
+
+    x = frames(2)
+    module = Two(mixed, int(np.prod([SIZES[n] for n in kept])))
+    with torch.no_grad():
+        expected = module(x).numpy().swapaxes(0, 1)
+    np.testing.assert_array_equal(run(imported(module, x), x.numpy().swapaxes(0, 1)).outputs, expected)
+
+
 def refused(module: nn.Module, x: Frame) -> Diagnostic:
     with pytest.raises(RanvierError) as caught:
         load_torch(module, sample=x)
@@ -147,7 +192,11 @@ def refused(module: nn.Module, x: Frame) -> Diagnostic:
         (lambda a, b: torch.softmax(a @ b.mT, -1)[:, :, :4], "RV185", "softmax"),
         (lambda a, b: (a @ b.mT) @ (b @ a.mT), "RV248", "a count of up to 6"),
         (lambda a, b: (a - b) @ b.mT, "RV248", "what add gives"),
-        (lambda a, b: torch.einsum("bij,bkj->bik", a, b), "RV185", "einsum"),
+        (lambda a, b: torch.einsum("bij,bkj->bik", a - b, b), "RV248", "what add gives"),
+        (lambda a, b: torch.einsum("bij,bkj,bkl->bil", a, b, a)[..., :4], "RV185", "einsum of more than two"),
+        (lambda a, b: torch.einsum("bii->bi", a @ b.mT).repeat(1, 4), "RV185", "diagonal"),
+        (lambda a, b: torch.einsum("bij,bij->b", a, b)[:, None].repeat(1, 16), "RV206", "mixes samples"),
+        (lambda a, b: torch.einsum("bij,cij->bij", a, b)[..., :4], "RV206", "mixes samples"),
     ],
 )
 def test_what_no_relay_computes_is_refused_with_its_place(mixed: Mixed, code: str, words: str) -> None:

@@ -13,7 +13,7 @@ from ranvier.compiler.ir.arrays import floats
 from ranvier.compiler.ir.linear import Dense
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node
 from ranvier.frontends.onnx.load import UNREAD
-from ranvier.frontends.torch import norse, rockpool, sinabs, snntorch, spikingjelly
+from ranvier.frontends.torch import norse, own, rockpool, sinabs, snntorch, spikingjelly
 from ranvier.frontends.torch.adapters import Adapter, Described
 from ranvier.frontends.torch.isolate import class_path
 from ranvier.frontends.torch.leaves import _refusals as refused_part
@@ -29,9 +29,13 @@ FRAMEWORKS: Mapping[str, tuple[Mapping[str, Adapter], neurons.Examples]] = {
     "Norse": (norse.TABLE, neurons.NORSE),
     "Sinabs": (sinabs.TABLE, neurons.SINABS),
     "Rockpool": (rockpool.TABLE, neurons.ROCKPOOL),
+    "Ranvier": (own.TABLE, neurons.RANVIER),
 }
 """Each framework's own table of adapters, which decides, and an example for its rows."""
-TEXTS = {"Rockpool": "Read from the attributes that its modules show; it is tested in an environment of its own."}
+TEXTS = {
+    "Rockpool": "Read from the attributes that its modules show; it is tested in an environment of its own.",
+    "Ranvier": "Beside it stands `IncrementalMatMul`, products of two spike trains over time ([how](transformers.md)).",
+}
 
 
 def frameworks(page: Page) -> None:

@@ -22,6 +22,8 @@ with warnings.catch_warnings():
     from norse.torch.functional.reset import reset_subtract
     from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
 
+from ranvier import EventQuantizer
+
 NEURONS = 3
 Examples = Mapping[str, Callable[[], Any]]
 """A class's options in words, and a module of it with them; a word in front of ``:`` names the class."""
@@ -47,6 +49,10 @@ SNNTORCH: Examples = {
     "Lapicque: zero": lambda: snn.Lapicque(beta=0.9, reset_mechanism="zero"),
     "Alpha: zero": lambda: snn.Alpha(alpha=0.9, beta=0.7, reset_mechanism="zero"),
     "Alpha: subtract": lambda: snn.Alpha(alpha=0.9, beta=0.7, reset_mechanism="subtract"),
+}
+RANVIER: Examples = {
+    "EventQuantizer: scale 0.25": lambda: EventQuantizer(0.25),
+    "EventQuantizer: scale 0.1, 4 bits": lambda: EventQuantizer(0.1, 4),
 }
 SPIKINGJELLY: Examples = {
     "IFNode: default (hard reset)": sj.IFNode,

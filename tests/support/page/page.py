@@ -1,6 +1,6 @@
 """The page as it grows: tables whose cells are asked of the compiler, and the ways out of what it refused."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from textwrap import fill
 
@@ -65,7 +65,8 @@ class Page:
 
     def text(self) -> str:
         """The whole page."""
-        rows = [[code, "; ".join(fixes)] for code, fixes in sorted(self.refusals.items())]
+        found = sorted(self.refusals.items())
+        rows = [[code, "; ".join(f for f in fixes if not _begins(f, fixes))] for code, fixes in found]
         self.section("## Ways out", "", ["code", "what to do"], rows)
         return "\n".join(self.parts)
 
@@ -79,3 +80,8 @@ def layers_alone(found: Standing) -> str:
     """The cell of layers, without the neurons that stand behind them."""
     lost = tuple("bias" if what == "constant input" else what for what in found.lost if what != "threshold")
     return replace(found, lost=lost).verdict
+
+
+def _begins(fix: str, fixes: Iterable[str]) -> bool:
+    """Whether another of ``fixes`` says the same and more."""
+    return any(other != fix and other.startswith(fix) for other in fixes)

@@ -105,7 +105,9 @@ def test_comparisons_are_told_and_changed_whatever_the_neuron() -> None:
         _, chip, _ = kinds.lowered(kind)
         for p in chip.populations:
             kept = comparison(p.program)
-            assert kept in ("gt", "ge")
+            if kept is None:
+                assert kind == "quantizer"
+                continue
             other = comparing(p.program, "ge" if kept == "gt" else "gt")
             assert comparison(other) != kept
             assert same_structure(other, p.program)
