@@ -216,7 +216,7 @@ def test_verify_reports_its_progress(app: App) -> None:
 )
 def test_what_is_no_network_is_refused(source: object, wanted: str) -> None:
     with pytest.raises(RanvierError) as refused:
-        ranvier.load(source)  # type: ignore[arg-type]
+        ranvier.load(source)  # type: ignore[call-overload]
     assert code(refused) == wanted
     assert refused.value.diagnostics[0].fix
 

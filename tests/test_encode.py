@@ -109,7 +109,7 @@ def test_load_puts_the_coder_at_the_input(tmp_path: Path) -> None:
         ranvier.load(path, dt=1e-3, reset="subtract", coding="spikes", encode=encode.Direct(8))
     assert code(refused) == "RV355"
     with pytest.raises(ranvier.RanvierError) as refused:
-        ranvier.load(path, dt=1e-3, reset="subtract", encode="rate")  # type: ignore[arg-type]
+        ranvier.load(path, dt=1e-3, reset="subtract", encode="rate")  # type: ignore[call-overload]
     assert code(refused) == "RV350"
 
 

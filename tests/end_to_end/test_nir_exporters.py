@@ -111,7 +111,8 @@ def read(name: str, folder: Path) -> Network:
         write_chain(folder / "n.nir", (6,), nir.Linear(made[0]), made[1], out=3)
     else:
         nir.write(folder / "n.nir", made)
-    return ranvier.load(folder / "n.nir", preset=name, **options)
+    network: Network = ranvier.load(folder / "n.nir", preset=name, **options)
+    return network
 
 
 def stimulus(net: Network) -> np.ndarray[Any, Any]:

@@ -54,8 +54,7 @@ class Case:
 
     def network(self) -> Network:
         """The module imported."""
-        options = {} if self.steps is None else {"steps": self.steps}
-        return load_torch(self.module, sample=self.sample, **options)
+        return load_torch(self.module, sample=self.sample, steps=self.steps)
 
 
 def spikes(*shape: int, rate: float = 0.4) -> torch.Tensor:

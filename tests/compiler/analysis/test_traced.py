@@ -117,11 +117,11 @@ def test_where_every_neuron_always_fires_counts_alone_give_the_same_messages(
 ) -> None:
     """However many connections lead from a neuron to a core."""
     chip, placement, inputs = case
-    lead = inputs.shape[:2]
+    samples, steps = lead = inputs.shape[:2]
     sent = {name: np.ones((*lead, *node.shape), np.int64) for name, node in chip.by_name.items()}
     counts = {p.name: LayerStats(p.size, p.size * lead[0] * lead[1], 0) for p in chip.populations}
     entered = {port.name: int(sent[port.name].sum()) for port in chip.ports}
-    followed, counted = traced(chip, placement, sent), events(chip, placement, counts, *lead, entered)
+    followed, counted = traced(chip, placement, sent), events(chip, placement, counts, samples, steps, entered)
     for name, layer in followed.layers.items():
         other = counted.layers[name]
         assert (layer.messages, layer.east_west, layer.north_south) == pytest.approx(

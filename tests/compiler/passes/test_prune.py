@@ -1,5 +1,6 @@
 """Zeros stay zeros: through every pass, rounding, placement, artifact and emission; what pruning takes is made good."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ranvier.compiler.ir.moments import Moments
 from ranvier.compiler.ir.network import Network
 from ranvier.compiler.ir.sparsity import check_layout
 from ranvier.compiler.ir.weight_levels import weight_levels
-from ranvier.compiler.options import Options, options_from
+from ranvier.compiler.options import Options, RoundingMethod, options_from
 from ranvier.compiler.passes.arrivals import incoming, weights_of
 from ranvier.compiler.passes.prune import Prune
 from ranvier.compiler.passes.rounding import membrane_error, round_jointly, round_output
@@ -153,12 +154,15 @@ def test_pools_and_single_weights_are_left():
     assert notes["fc"] == "1280 of 2560 weights are pruned to magnitude:0.5"
 
 
+ROUNDED: Mapping[str, RoundingMethod] = {"": "nearest", "magnitude:0.5": "nearest", "2:4": "output"}
+
+
 @pytest.fixture(scope="module")
 def apps():
     calibration = np.repeat(digits.data("calibration")["inputs"][:64, None], 20, 1)
     return {
         prune: ranvier.compile(digits.network(), "loihi2", calibration, prune=prune, rounding=rounding)
-        for prune, rounding in (("", "nearest"), ("magnitude:0.5", "nearest"), ("2:4", "output"))
+        for prune, rounding in ROUNDED.items()
     }
 
 
