@@ -102,10 +102,28 @@ def _product(_function: HostFunction, arguments: Sequence[Values]) -> Values:
     return x * y
 
 
+def _quotient(_function: HostFunction, arguments: Sequence[Values]) -> Values:
+    """``x / y``, likewise; by 0 infinity or not a number, which is for the caller to refuse."""
+    x, y = _aligned(arguments)
+    with np.errstate(all="ignore"):
+        found: Values = x / y
+    return found
+
+
 def _matrix_product(_function: HostFunction, arguments: Sequence[Values]) -> Values:
     """``sum_k x_ik y_kj`` over the last two axes, those before stretched."""
     x, y = _aligned(arguments)
     return x @ y
+
+
+def _plain(formula: Callable[[Values], Values]) -> Callable[[HostFunction, Sequence[Values]], Values]:
+    """``formula`` of each element; outside its domain infinity or not a number, which is for the caller to refuse."""
+
+    def made(_function: HostFunction, arguments: Sequence[Values]) -> Values:
+        with np.errstate(all="ignore"):
+            return formula(arguments[0])
+
+    return made
 
 
 def _aligned(arguments: Sequence[Values]) -> Sequence[Values]:
@@ -145,12 +163,22 @@ DEFINITIONS: Mapping[HostKind, Definition] = {
     "tanh": Definition(lambda _, x: np.tanh(x[0]), _each(4)),
     # An element: a comparison.
     "relu": Definition(lambda _, x: np.maximum(x[0], 0.0), _each(1)),
+    # An element: an exponential.
+    "exp": Definition(_plain(np.exp), _each(1)),
+    # An element: a root.
+    "sqrt": Definition(_plain(np.sqrt), _each(1)),
+    # An element: a root and a division.
+    "rsqrt": Definition(_plain(lambda x: 1.0 / np.sqrt(x)), _each(2)),
+    # An element: a division.
+    "reciprocal": Definition(_plain(lambda x: 1.0 / x), _each(1)),
     # An element: two sums, a subtraction, a square, a factor, weight and bias; a group: three divisions, eps, a root.
     "layer_norm": Definition(_layer_norm, _norm_operations(7, 5), ("axes", "eps"), ("weight", "bias")),
     # An element: a square, a sum, a factor, the weight; a group: two divisions, eps, a root.
     "rms_norm": Definition(_rms_norm, _norm_operations(4, 4), ("axes", "eps"), ("weight",)),
     # An element: a multiplication.
     "product": Definition(_product, _each(1), arguments=2),
+    # An element: a division.
+    "quotient": Definition(_quotient, _each(1), arguments=2),
     # An element of the result, over k: k multiplications and k - 1 additions.
     "matrix_product": Definition(_matrix_product, _matrix_operations, arguments=2),
 }

@@ -10,7 +10,21 @@ from ranvier.compiler.ir.linear import Linear
 from ranvier.compiler.ir.network import Edge, Input, Network, Neurons, Node, Note, Readout
 
 HostKind = Literal[
-    "softmax", "silu", "gelu", "sigmoid", "tanh", "relu", "layer_norm", "rms_norm", "product", "matrix_product"
+    "softmax",
+    "silu",
+    "gelu",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "exp",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "layer_norm",
+    "rms_norm",
+    "product",
+    "quotient",
+    "matrix_product",
 ]
 
 

@@ -74,7 +74,7 @@ def bad_function(f: HostFunction) -> Iterator[str]:
     elif _result(f) != f.out_shape:
         yield f"it gives shape {f.out_shape}; {f.kind} makes {_result(f)} of {f.in_shapes}"
     elif not _computes(f):
-        yield "it gives no number for arguments of 0: a constant or an option does not fit its shape"
+        yield "it gives no number for arguments of 1: a constant or an option does not fit its shape"
 
 
 def _bad_axes(f: HostFunction) -> str:
@@ -93,7 +93,7 @@ def _result(f: HostFunction) -> Shape | None:
         return f.in_shapes[0]
     x, y = f.in_shapes
     try:
-        if f.kind == "product":
+        if f.kind in ("product", "quotient"):
             return np.broadcast_shapes(x, y)
         return (*np.broadcast_shapes(x[:-2], y[:-2]), x[-2], y[-1]) if x[-1] == y[-2] else None
     except (ValueError, IndexError):
@@ -101,13 +101,13 @@ def _result(f: HostFunction) -> Shape | None:
 
 
 def _computes(f: HostFunction) -> bool:
-    """Whether ``f`` gives numbers for arguments of 0, its constants being no larger than its argument."""
+    """Whether ``f`` gives numbers for arguments of 1, its constants being no larger than its argument."""
     argument = f.in_shapes[0]
     try:
         if any(np.broadcast_shapes(c.shape, argument) != argument for c in f.constants.values()):
             return False
         with np.errstate(all="ignore"):
-            return bool(np.isfinite(compute(f, np.zeros((1, f.in_size)))).all())
+            return bool(np.isfinite(compute(f, np.ones((1, f.in_size)))).all())
     except (ValueError, TypeError):
         return False
 

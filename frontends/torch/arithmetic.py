@@ -45,9 +45,11 @@ def times(call: Call, x: Meaning | float, y: Meaning | float) -> Result:
 
 
 def divide(call: Call, x: Meaning | float, y: Meaning | float) -> Result:
-    """A constant divisor."""
+    """A constant divisor, or two signals."""
+    if isinstance(x, Value) and isinstance(y, Value):
+        return hosting.quotient(call, x, y)
     if isinstance(y, Value):
-        raise not_linear(call.site, "a division by a signal")
+        raise not_linear(call.site, "a division of a constant by a signal")
     return _affine(call, x, 1.0 / y, 0.0, "scale")  # type: ignore[operator]
 
 

@@ -121,12 +121,37 @@ def product(call: Call, x: Value, y: Value) -> Result:
             raise
     if call.ops.islands is None or gates.resets(x, y):
         return gates.product(call, x, y)
+    return _of_two(call, "product", x, y)
+
+
+def _of_two(call: Call, kind: HostKind, x: Value, y: Value) -> Value:
+    """A function of single numbers of two signals, features broadcast."""
     sides = [(x, _recorded(call, x)), (y, _recorded(call, y))]
     left, right = products.alike(call, x, y)
     if len(left.shape) != len(right.shape):
-        raise mixes(call.site, f"a product of frames of shapes {list(x.shape)} and {list(y.shape)}")
+        raise mixes(call.site, f"a {kind} of frames of shapes {list(x.shape)} and {list(y.shape)}")
     shape = np.broadcast_shapes(left.shape, right.shape)
-    return _sent(call, _Result("product", shape, left.axes, {}, {}), _repeated(sides, (left, right)))
+    return _sent(call, _Result(kind, shape, left.axes, {}, {}), _repeated(sides, (left, right)))
+
+
+def power(call: Call, x: Value, exponent: Any) -> Result:
+    """``x`` squared, its roots and their inverses, its inverse."""
+    named: Mapping[Any, HostKind] = {0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
+    if isinstance(exponent, Value) or exponent not in {2, *named}:
+        raise not_linear(call.site, f"a power of {exponent}" if isinstance(exponent, int | float) else "this power")
+    return product(call, x, x) if exponent == 2 else elementwise(named[exponent])(call, x)
+
+
+def square(call: Call, x: Value) -> Result:
+    """``x * x``."""
+    return product(call, x, x)
+
+
+def quotient(call: Call, x: Value, y: Value) -> Result:
+    """``x / y`` of two signals: the host, where it may be used."""
+    if call.ops.islands is None:
+        raise not_linear(call.site, "a division by a signal", helps(call, (x, y)))
+    return _of_two(call, "quotient", x, y)
 
 
 def matrix(call: Call, x: Value, y: Value) -> Result:
@@ -181,9 +206,16 @@ HANDLERS: Mapping[str, Callable[..., Result]] = {
     "sigmoid": elementwise("sigmoid"),
     "tanh": elementwise("tanh"),
     "relu": elementwise("relu"),
+    "exp": elementwise("exp"),
+    "sqrt": elementwise("sqrt"),
+    "rsqrt": elementwise("rsqrt"),
+    "reciprocal": elementwise("reciprocal"),
+    "pow": power,
+    "square": square,
 }
+OF_TWO = ("mul", "rmul", "imul", "multiply", "div", "truediv", "divide", "true_divide", "matmul", "mm", "bmm", "einsum")
 WATCHED = Watched(
-    frozenset({*HANDLERS, "mul", "rmul", "imul", "multiply", "matmul", "mm", "bmm", "einsum"}),
+    frozenset({*HANDLERS, *OF_TWO}),
     {"scaled_dot_product_attention": attention},
 )
 

@@ -46,6 +46,12 @@ ELEMENTWISE: Mapping[HostKind, Callable[[Any], Any]] = {
     "tanh": torch.tanh,
     "relu": torch.relu,
 }
+OF_POSITIVE: Mapping[HostKind, Callable[[Any], Any]] = {
+    "exp": torch.exp,
+    "sqrt": torch.sqrt,
+    "rsqrt": torch.rsqrt,
+    "reciprocal": torch.reciprocal,
+}
 
 
 @pytest.mark.parametrize("kind", ELEMENTWISE)
@@ -53,6 +59,15 @@ ELEMENTWISE: Mapping[HostKind, Callable[[Any], Any]] = {
 def test_elementwise_functions(kind: HostKind, shape: Shape, spread: float, seed: int) -> None:
     x = np.random.default_rng(seed).normal(0.0, spread, (2, *shape))
     near(computed(made(kind, shape), x), ELEMENTWISE[kind](torch.from_numpy(x)))
+
+
+@pytest.mark.parametrize("kind", OF_POSITIVE)
+@given(SHAPES, SPREADS, SEEDS, st.booleans())
+def test_functions_with_a_domain(kind: HostKind, shape: Shape, spread: float, seed: int, positive: bool) -> None:
+    """Infinite or not a number where torch is; without a warning."""
+    x = np.random.default_rng(seed).normal(0.0, spread, (2, *shape))
+    x = np.abs(x) if positive else x
+    near(computed(made(kind, shape), x), OF_POSITIVE[kind](torch.from_numpy(x)))
 
 
 @given(SHAPES, st.sampled_from([0.0, 1e-3, 1.0, 5.0, 1e4, 1e150]), SEEDS, st.booleans())
@@ -95,6 +110,7 @@ def test_products_stretch_axes_of_length_one(shape: Shape, seed: int, data: st.D
     stretched = torch.from_numpy(y).reshape(2, *(1,) * (len(shape) - len(other)), *other)
     near(computed(made("product", shape, other), x, y), torch.from_numpy(x) * stretched)
     near(computed(made("product", other, shape, out=shape), y, x), torch.from_numpy(x) * stretched)
+    near(computed(made("quotient", shape, other), x, y), torch.from_numpy(x) / stretched)
 
 
 @given(st.tuples(*[st.integers(1, 4)] * 3), st.lists(st.integers(1, 3), max_size=2).map(tuple), SEEDS, st.booleans())
@@ -118,9 +134,14 @@ def test_matrix_products(sizes: tuple[int, int, int], lead: Shape, seed: int, sh
         (made("sigmoid", (5,)), 15),
         (made("tanh", (5,)), 20),
         (made("relu", (5,)), 5),
+        (made("exp", (5,)), 5),
+        (made("sqrt", (5,)), 5),
+        (made("rsqrt", (5,)), 10),
+        (made("reciprocal", (5,)), 5),
         (made("layer_norm", (2, 3, 4), constants={"weight": 1.0, "bias": 0.0}, axes=1, eps=0.0), 7 * 24 + 5 * 6),
         (made("rms_norm", (2, 3, 4), constants={"weight": 1.0}, axes=2, eps=0.0), 4 * 24 + 4 * 2),
         (made("product", (2, 3), (2, 1)), 6),
+        (made("quotient", (2, 3), (2, 1)), 6),
         (made("matrix_product", (2, 3, 4), (2, 4, 5), out=(2, 3, 5)), 7 * 30),
     ],
 )

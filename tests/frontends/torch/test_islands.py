@@ -95,6 +95,8 @@ def heads(x: Frame) -> Frame:
 
 
 ATTENTION = ["matrix_product", "softmax", "matrix_product"]
+NORM = ["product", "rsqrt", "product"]
+INVERSE = ["product", "reciprocal", "product", "sqrt"]
 SPELLED: dict[str, tuple[Between, list[str]]] = {
     "nn.Softmax": (lambda s, _a, r: s.parts[0](r), ["softmax"]),
     "nn.SiLU": (lambda s, _a, r: s.parts[1](r), ["silu"]),
@@ -122,6 +124,14 @@ SPELLED: dict[str, tuple[Between, list[str]]] = {
     "x * y": (lambda _s, a, r: r * (r + a), ["product"]),
     "x * a row": (lambda _s, _a, r: r * r[:, :1], ["product"]),
     "x * a spike": (lambda _s, a, r: torch.mul(a, r), ["product"]),
+    "a norm by hand": (lambda _s, a, r: r * torch.rsqrt(r.pow(2).mean(-1, keepdim=True) + 0.1) + a, NORM),
+    "a norm by hand, squared": (lambda _s, _a, r: r * (r.square().mean(2, True) + 0.1) ** -0.5, NORM),
+    "a norm by hand, divided": (
+        lambda _s, _a, r: r / ((r**2).mean(-1, keepdim=True) + 0.1).sqrt(), ["product", "sqrt", "quotient"]
+    ),
+    "softmax by hand": (lambda _s, _a, r: r.exp() / r.exp().sum(-1, keepdim=True), ["exp", "exp", "quotient"]),
+    "linear attention": (lambda _s, a, r: (a + 1.0) / (1.0 + torch.exp(r)), ["exp", "quotient"]),
+    "x.reciprocal": (lambda _s, _a, r: (r * r + 1.0).reciprocal() + (r * r + 2.0) ** 0.5, INVERSE),
     "x @ y": (lambda _s, _a, r: (r @ r.mT) @ r, ["matrix_product"] * 2),
     "bmm of spikes and numbers": (lambda _s, a, r: torch.bmm(a, r.transpose(1, 2)) @ a, ["matrix_product"] * 2),
     "counts times counts": (lambda _s, a, _r: ((a @ a.mT) @ (a @ a.mT)) @ a, ["matrix_product"] * 2),
@@ -331,6 +341,8 @@ def refused(module: nn.Module, x: Frame = X, **options: Any) -> Diagnostic:
         (lambda s, _a, r: s.layer(r), "RV183"),
         (lambda _s, _a, r: torch.softmax(r, 1), "RV185"),
         (lambda _s, _a, r: functional.rms_norm(r, [DIM]), "RV185"),
+        (lambda _s, _a, r: r / (1.0 + r.exp()), "RV185"),
+        (lambda _s, _a, r: torch.rsqrt(r + 5.0), "RV185"),
         (lambda _s, _a, r: attention(r, r, r), "RV185"),
         (lambda s, a, _r: (s.real(a.flatten(1)) * a[:, 0]).repeat(1, 4), "RV185"),
         (lambda s, a, _r: s.real(a.flatten(1))[:, None] @ a.mT @ a, "RV248"),
@@ -351,7 +363,10 @@ def test_without_the_host_they_are_refused_and_the_host_named(between: Between, 
     ("between", "code"),
     [
         (lambda _s, _a, r: functional.elu(r), "RV181"),
-        (lambda _s, _a, r: torch.exp(r), "RV185"),
+        (lambda _s, _a, r: torch.log(r), "RV185"),
+        (lambda _s, _a, r: r**3, "RV185"),
+        (lambda _s, a, r: r**a, "RV185"),
+        (lambda _s, _a, r: 1.0 / (r + 9.0), "RV185"),
         (lambda _s, _a, r: attention(r, r, r, dropout_p=0.5), "RV185"),
         (lambda _s, _a, r: torch.softmax(r, 0), "RV206"),
         (lambda _s, _a, r: functional.layer_norm(r, (DIM,), weight=r[0, 0]), "RV206"),
