@@ -155,6 +155,11 @@ class Parts:
     notes: tuple[Note, ...] = ()
 
     @property
+    def named(self) -> tuple[tuple[str, Part], ...]:
+        """The parts with their names, ``part1`` and so on in the order in which they run."""
+        return tuple((f"part{number}", part) for number, part in enumerate(self.parts, 1))
+
+    @property
     def chips(self) -> tuple[ChipPart, ...]:
         """The parts that spike."""
         return tuple(p for p in self.parts if isinstance(p, ChipPart))

@@ -206,9 +206,10 @@ def open(path: str | Path, *, host: bool = False) -> "App | HostedApp":  # noqa:
     folder of a network whose functions the host computes, as ``HostedApp.save`` wrote it (RV741, RV744).
     """
     if host:
-        from ranvier.hosted_files import open_hosted
+        from ranvier.hosted import HostedApp
+        from ranvier.hosted_files import read
 
-        return open_hosted(Path(path), open)
+        return HostedApp(*read(Path(path), open))
     if Path(path).is_dir():
         fix = "name one of the .rnv files in it; what compile --host wrote is opened by ranvier.open(folder, host=True)"
         raise error("RV745", str(path), "is a folder, not a program", fix)

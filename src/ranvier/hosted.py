@@ -1,7 +1,7 @@
 # ruff: noqa: PLC0415 - what one method needs alone is imported there, so that each verb starts fast
 """Networks whose softmax, norms and gates the host computes: compiled part by part, run as one."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +102,7 @@ def compile_hosted(
         sent = run_parts(parts, _frames(parts, calibrate), runners).sent
         parts = Cut({name: float(np.abs(values).max()) or 1.0 for name, values in sent.items()})(network)
         entered = [arriving(part, sent) for part in parts.chips]
-    chips = [(name, part.network) for name, part in named(parts) if isinstance(part, ChipPart)]
+    chips = [(name, part.network) for name, part in parts.named if isinstance(part, ChipPart)]
     layers = [{op.name for op in prepare(part).linears} for _, part in chips]
     apps, problems = [], []
     for (name, part), data, own in zip(chips, entered, layers, strict=True):
@@ -124,7 +124,7 @@ def check_hosted(network: HostedNetwork, check_one: Callable[[Network], list[Dia
         parts = Cut()(network)
     except RanvierError as refused:
         return list(refused.diagnostics)
-    chips = [(name, part) for name, part in named(parts) if isinstance(part, ChipPart)]
+    chips = [(name, part) for name, part in parts.named if isinstance(part, ChipPart)]
     return [_of_part(name, found) for name, part in chips for found in check_one(part.network)]
 
 
@@ -160,12 +160,6 @@ def verify_hosted(
     )
 
 
-def named(parts: Parts) -> Iterator[tuple[str, Part]]:
-    """The parts with their names, ``part1`` and so on in the order in which they run."""
-    for number, part in enumerate(parts.parts, 1):
-        yield f"part{number}", part
-
-
 def with_programs(parts: Parts, apps: Sequence[App]) -> Parts:
     """``parts`` whose chip parts hold the float networks of their programs."""
     left = iter(apps)
@@ -198,7 +192,7 @@ def _chip_runner(app: App, runtime: str, record: Records) -> Runner:
 def _refuse_unknown_ranges(parts: Parts) -> None:
     """Raise RV742 for chip parts into which real numbers cross, whose range only calibration data show."""
     found = []
-    for name, part in named(parts):
+    for name, part in parts.named:
         senders = [c.source for c in part.takes if c.source != parts.source.name]
         if isinstance(part, ChipPart) and senders and part.network.inputs[0].coding == "current":
             text = f"real numbers of {', '.join(senders)} enter it, and their range is not known"

@@ -15,7 +15,6 @@ from ranvier.compiler.ir.arrays import size
 from ranvier.compiler.ir.hosted import ChipPart, HostFunction, HostPart, Part, Parts
 from ranvier.compiler.ir.hosted_plan import ChipSlot, HostedPlan
 from ranvier.compiler.ir.hosted_verify import check_parts
-from ranvier.hosted import HostedApp, named
 
 PLAN = "hosted.rnv"
 AGAIN = "compile the network again, or get the folder again"
@@ -26,7 +25,7 @@ def save(parts: Parts, apps: Sequence[App], provenance: Mapping[str, Figure], fo
     """Write programs and plan into ``folder``, the plan last; RV743 if it cannot be made, RV409 for a file."""
     _make(folder)
     left, slots = iter(apps), list[ChipSlot | HostPart]()
-    for name, part in named(parts):
+    for name, part in parts.named:
         if isinstance(part, HostPart):
             slots.append(part)
             continue
@@ -38,9 +37,11 @@ def save(parts: Parts, apps: Sequence[App], provenance: Mapping[str, Figure], fo
     artifact.save(plan, folder / PLAN, provenance=provenance, target_sha256=apps[0].target_sha256)
 
 
-def open_hosted(folder: Path, apps: Callable[[Path], App]) -> HostedApp:
-    """The compiled network in ``folder``, its programs opened by ``apps``; raises ``RanvierError`` RV401 to RV408 for
-    its files, RV744 where they do not belong together, RV741 where the parts mean nothing.
+def read(folder: Path, apps: Callable[[Path], App]) -> tuple[Parts, tuple[App, ...], Mapping[str, Figure]]:
+    """Parts, programs and provenance of the compiled network in ``folder``, its programs opened by ``apps``.
+
+    Raises ``RanvierError`` RV401 to RV408 for its files, RV744 where they do not belong together, RV741 where the parts
+    mean nothing.
     """
     plan, provenance = artifact.read_plan(folder / PLAN)
     opened: list[App] = []
@@ -59,14 +60,14 @@ def open_hosted(folder: Path, apps: Callable[[Path], App]) -> HostedApp:
         check_parts(parts)
     except artifact.MALFORMED as problem:
         raise error("RV744", str(folder / PLAN), f"the plan is malformed ({problem!r:.100})", AGAIN) from problem
-    return HostedApp(parts, tuple(opened), provenance)
+    return parts, tuple(opened), provenance
 
 
 def emit_lava(parts: Parts, apps: Sequence[App], folder: Path) -> Path:
     """A Lava project for each chip part in ``folder/partN``, and ``PARTS.md`` with what lies between."""
     _make(folder)
     left = iter(apps)
-    for name, part in named(parts):
+    for name, part in parts.named:
         if isinstance(part, ChipPart):
             next(left).emit_lava(folder / name)
     try:
@@ -96,7 +97,7 @@ def _told(parts: Parts, apps: Sequence[App]) -> Iterator[str]:
     yield f"# {parts.name}: {len(parts.parts)} parts, one after the other, each on whole trains"
     yield f"\nThe input {parts.source.name} has the shape {parts.source.shape}; the answer is read from "
     yield f"{parts.readout.node} ({parts.readout.kind}). Every part sees in step t what the others sent in step t."
-    for name, part in named(parts):
+    for name, part in parts.named:
         if isinstance(part, HostPart):
             yield f"\n## {name}: on the host\n"
             yield from (f"* takes {c.source} {c.shape}" for c in part.takes)

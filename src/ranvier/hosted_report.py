@@ -11,7 +11,6 @@ from ranvier.compiler.analysis.host import operation_pj, operations
 from ranvier.compiler.ir.arrays import size
 from ranvier.compiler.ir.hosted import HostFunction, HostPart, Parts
 from ranvier.compiler.ir.network import Note
-from ranvier.hosted import named
 from ranvier.runtimes.hosted import HostedRecording
 from ranvier.summary import Report
 
@@ -86,7 +85,7 @@ def hosted_report(parts: Parts, apps: Sequence[App], recording: HostedRecording 
     basis = energies[0].basis if energies else ""
     each, steps = operation_pj(target, basis), 0 if recording is None else recording.outputs.shape[1]
     rows, number = [], 0
-    for name, part in named(parts):
+    for name, part in parts.named:
         if isinstance(part, HostPart):
             rows.append(_host_row(name, part, steps, each))
         else:
