@@ -130,7 +130,7 @@ SPELLED: dict[str, tuple[Between, list[str]]] = {
         lambda _s, _a, r: r / ((r**2).mean(-1, keepdim=True) + 0.1).sqrt(), ["product", "sqrt", "quotient"]
     ),
     "softmax by hand": (lambda _s, _a, r: r.exp() / r.exp().sum(-1, keepdim=True), ["exp", "exp", "quotient"]),
-    "attention over channels": (lambda s, a, _r: a * torch.sigmoid(a.mean(-1, True) - 0.5), ["sigmoid", "product"]),
+    "attention over channels": (lambda _s, a, _r: a * torch.sigmoid(a.mean(-1, True) - 0.5), ["sigmoid", "product"]),
     "linear attention": (lambda _s, a, r: (a + 1.0) / (1.0 + torch.exp(r)), ["exp", "quotient"]),
     "x.reciprocal": (lambda _s, _a, r: (r * r + 1.0).reciprocal() + (r * r + 2.0) ** 0.5, INVERSE),
     "x @ y": (lambda _s, _a, r: (r @ r.mT) @ r, ["matrix_product"] * 2),
